@@ -1,0 +1,68 @@
+# `make` lists what there is. Recipes are thin: each calls one program that a person can call as well.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test prove bench images doctor venv lint unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+venv: $(VENV)/.complete ## Make the virtual environment
+$(VENV)/.complete: requirements/control-node.txt requirements/test.txt requirements/app.txt
+	@echo "==> Make the virtual environment (usually 3 min)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/test.txt -r requirements/app.txt
+	@touch $@
+
+doctor: venv ## Say what this machine lacks, and install it where that is allowed
+	@$(CLUSTER) doctor
+
+images: venv ## List every image: upstream, built here, or not to be had
+	@$(CLUSTER) images
+
+cluster-up: doctor ## Make the demo's kind cluster
+	@$(CLUSTER) up demo
+
+cluster-down: venv ## Remove it
+	@$(CLUSTER) down demo
+
+cluster-up-test: doctor
+	@$(CLUSTER) up test
+
+cluster-down-test: venv
+	@$(CLUSTER) down test
+
+demo: cluster-up ## A kind cluster with the whole platform; ends with a URL
+	@ansible-playbook site.yml -i inventories/kind
+	@$(BIN)/python tests/demo_report.py
+
+lint: venv ## Style, types, YAML, Ansible
+	@ruff check . && ruff format --check .
+	@mypy
+	@yamllint --strict .
+	@ansible-lint --offline
+
+unit: venv ## Unit tests
+	@pytest -q tests/unit
+	@pytest -q app
+
+molecule: venv doctor ## The roles on a kind cluster of their own, which is removed at the end
+	@molecule test --all --destroy=always
+
+test: ## What gates a merge: lint, unit tests, Molecule on kind
+	@tests/run.sh lint unit molecule
+
+bench: venv ## Time site.yml against kubectl apply of the same objects (needs the demo's cluster)
+	@$(BIN)/python tests/bench/site.py
+
+prove: venv ## The long campaign: resumable, hours; raw results in build/prove
+	@$(BIN)/python tests/prove/run.py
+
+clean: ## Remove what demo and test started; CACHES=1 the caches too
+	@if test -x $(BIN)/python; then $(CLUSTER) down test; $(CLUSTER) down demo; \
+	  if test -n "$(CACHES)"; then $(CLUSTER) clean && rm -rf $(VENV) .ansible; fi; fi

@@ -1,0 +1,302 @@
+"""A kind cluster of one control plane and three workers: make it, load images, describe it to Ansible, remove it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess  # noqa: S404
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cluster import docker, images
+from cluster.gobuild import install_tools, kubernetes_version
+from cluster.paths import HERE, PROJECT, tools
+from cluster.shell import Failure, run, say, step
+
+WORKERS = 3
+VOLUMES_PER_WORKER = 6
+VOLUME_SIZE = "2Gi"
+POD_NETWORK = "10.244.0.0/16"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster by name. `address` is the loopback address on which its ingress listens."""
+
+    name: str
+    folder: Path
+    address: str
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Return the path of its kubeconfig file."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def context(self) -> str:
+        """Return kind's name of its context."""
+        return f"kind-{self.name}"
+
+
+CLUSTERS = {
+    "demo": Cluster("exchange", PROJECT / "build" / "kind", "127.0.0.1"),
+    "test": Cluster("exchange-test", PROJECT / "build" / "test", "127.0.0.2"),
+}
+
+
+def kind_config(cluster: Cluster, *, upstream: bool) -> dict[str, Any]:
+    """Return kind's configuration. With upstream images kind brings its own network and storage."""
+    ports = [
+        {"containerPort": 30080, "hostPort": 80, "listenAddress": cluster.address},
+        {"containerPort": 30443, "hostPort": 443, "listenAddress": cluster.address},
+    ]
+    config: dict[str, Any] = {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "nodes": [{"role": "control-plane", "extraPortMappings": ports}, *[{"role": "worker"}] * WORKERS],
+    }
+    if upstream:
+        return config
+    kubelet = {
+        "kind": "KubeletConfiguration",
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "cgroupDriver": "cgroupfs",
+        "failCgroupV1": False,
+        "resolvConf": "/kind/resolv.conf",
+        # Nothing can be pulled again, so nothing is collected.
+        "imageGCHighThresholdPercent": 100,
+    }
+    return {
+        **config,
+        "networking": {"disableDefaultCNI": True, "podSubnet": POD_NETWORK},
+        "kubeadmConfigPatches": [yaml.safe_dump(kubelet)],
+    }
+
+
+def network_script(node: str, networks: dict[str, str], addresses: dict[str, str]) -> str:
+    """Return the script that connects a node's pods with all others: CNI, routes, masquerading to the outside.
+
+    Args:
+        node: its name.
+        networks: node -> pod network, such as 10.244.1.0/24.
+        addresses: node -> address on kind's network.
+    """
+    cni = {
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipMasq": False,
+                "ipam": {"type": "host-local", "ranges": [[{"subnet": networks[node]}]], "routes": [{"dst": "0.0.0.0/0"}]},
+            },
+            {"type": "portmap", "capabilities": {"portMappings": True}},
+        ],
+    }
+    routes = [
+        f"ip route replace {networks[other]} via {addresses[other]}" for other in sorted(networks) if other != node
+    ]
+    outside = f"POSTROUTING -s {networks[node]} ! -d {POD_NETWORK} -j MASQUERADE"
+    return "\n".join(
+        [
+            "#!/bin/sh",
+            "set -e",
+            *routes,
+            f"iptables -t nat -C {outside} 2>/dev/null || iptables -t nat -A {outside}",
+            f"cat >/etc/cni/net.d/10-pods.conflist <<'END'\n{json.dumps(cni)}\nEND",
+            "",
+        ]
+    )
+
+
+def persistent_volumes(workers: list[str]) -> list[dict[str, Any]]:
+    """Return the volumes that the workers' entrypoints have mounted."""
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": f"{worker}-{number}"},
+            "spec": {
+                "capacity": {"storage": VOLUME_SIZE},
+                "accessModes": ["ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Retain",
+                "storageClassName": "standard",
+                "local": {"path": f"/mnt/volumes/{number}"},
+                "nodeAffinity": {
+                    "required": {
+                        "nodeSelectorTerms": [
+                            {
+                                "matchExpressions": [
+                                    {"key": "kubernetes.io/hostname", "operator": "In", "values": [worker]}
+                                ]
+                            }
+                        ]
+                    }
+                },
+            },
+        }
+        for worker in workers
+        for number in range(1, VOLUMES_PER_WORKER + 1)
+    ]
+
+
+def kubectl(cluster: Cluster, *argv: str, text_in: str | None = None) -> str:
+    """Run kubectl against the cluster and return what it printed."""
+    return run([tools() / "kubectl", f"--kubeconfig={cluster.kubeconfig}", *argv], text_in=text_in)
+
+
+def apply(cluster: Cluster, objects: list[dict[str, Any]]) -> None:
+    """Apply objects, server-side."""
+    kubectl(cluster, "apply", "--server-side", "-f", "-", text_in=yaml.safe_dump_all(objects))
+
+
+def exists(cluster: Cluster) -> bool:
+    """Say whether the cluster is there and its API answers."""
+    names = run([tools() / "kind", "get", "clusters"], check=False).split()
+    if cluster.name not in names:
+        return False
+    run([tools() / "kind", "export", "kubeconfig", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig])
+    return True
+
+
+def up(cluster: Cluster) -> None:
+    """Make the cluster unless it exists, with images and, without a registry, the ingress stand-in."""
+    cluster.folder.mkdir(parents=True, exist_ok=True)
+    if existing := os.environ.get("TEST_KUBECONFIG"):
+        describe(cluster, existing, os.environ.get("TEST_CONTEXT", ""))
+        say(f"    using the cluster that TEST_KUBECONFIG names: {existing}")
+        return
+    docker.ensure()
+    install_tools()
+    if exists(cluster):
+        say(f"    cluster {cluster.name} is already up")
+    else:
+        create(cluster)
+    load(cluster)
+    if not images.registry_reachable():
+        with step("Start the ingress stand-in (Traefik serves class nginx)", 10):
+            kubectl(cluster, "apply", "--server-side", "-f", str(HERE / "manifests" / "traefik-standin.yaml"))
+            kubectl(cluster, "-n", "ingress-standin", "rollout", "status", "deployment/traefik-standin", "--timeout=120s")
+    describe(cluster, str(cluster.kubeconfig), cluster.context)
+
+
+def create(cluster: Cluster) -> None:
+    """Create the cluster with kind and finish what kind leaves to us without upstream images."""
+    upstream = images.registry_reachable()
+    argv: list[str | Path] = [tools() / "kind", "create", "cluster", "--name", cluster.name, "--config", "-"]
+    argv += ["--kubeconfig", cluster.kubeconfig, "--retain"]
+    argv += ["--image", f"kindest/node:{kubernetes_version()}" if upstream else images.node_image()]
+    with step(f"Create the kind cluster {cluster.name}: a control plane and {WORKERS} workers", 60):
+        try:
+            run(argv, text_in=yaml.safe_dump(kind_config(cluster, upstream=upstream)))
+        except Failure:
+            logs = cluster.folder / "logs"
+            run([tools() / "kind", "export", "logs", "--name", cluster.name, logs], check=False)
+            run([tools() / "kind", "delete", "cluster", "--name", cluster.name], check=False)
+            say(f"    the nodes' logs are in {logs}")
+            raise
+        cluster.kubeconfig.chmod(0o600)
+        if not upstream:
+            connect(cluster)
+        kubectl(cluster, "wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
+        kubectl(cluster, "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=180s")
+
+
+def node_names(cluster: Cluster) -> list[str]:
+    """Return the names of the cluster's nodes, which are its containers' names."""
+    return sorted(run([tools() / "kind", "get", "nodes", "--name", cluster.name]).split())
+
+
+def connect(cluster: Cluster) -> None:
+    """Give pods their network and volumes their objects."""
+    nodes = node_names(cluster)
+    deadline = time.monotonic() + 60
+    networks: dict[str, str] = {}
+    addresses: dict[str, str] = {}
+    while len(networks) < len(nodes):
+        for item in json.loads(kubectl(cluster, "get", "nodes", "-o", "json"))["items"]:
+            if item["spec"].get("podCIDR"):
+                networks[item["metadata"]["name"]] = item["spec"]["podCIDR"]
+                inside = next(a for a in item["status"]["addresses"] if a["type"] == "InternalIP")
+                addresses[item["metadata"]["name"]] = inside["address"]
+        if time.monotonic() > deadline:
+            raise Failure(f"only {sorted(networks)} of the nodes {nodes} got a pod network within 60 s")
+        time.sleep(0.5)
+    for node in nodes:
+        script = network_script(node, networks, addresses)
+        command = "cat >/var/lib/kind-network && chmod +x /var/lib/kind-network && /var/lib/kind-network"
+        run(["docker", "exec", "-i", node, "sh", "-c", command], text_in=script)
+    apply(cluster, persistent_volumes([node for node in nodes if "worker" in node]))
+
+
+def load(cluster: Cluster, names: list[str] | None = None) -> None:
+    """Build the images that the project owns and put them on the workers that don't have them."""
+    wanted = [images.build_owned(name) for name in names or images.OWNED]
+    if names is None and not images.registry_reachable():
+        wanted.append(images.build_standin())
+    for reference in wanted:
+        identity = run(["docker", "image", "inspect", "--format", "{{.Id}}", reference]).strip()
+        mark = f"/var/lib/kind-loaded/{identity.removeprefix('sha256:')}"
+        for node in node_names(cluster):
+            if "worker" not in node or not run(["docker", "exec", node, "sh", "-c", f"test -e {mark} || echo no"]):
+                continue
+            with step(f"Load {reference} into {node}"):
+                pour(reference, node)
+            run(["docker", "exec", node, "sh", "-c", f"mkdir -p /var/lib/kind-loaded && touch {mark}"])
+
+
+def pour(reference: str, node: str) -> None:
+    """Stream an image into a node's containerd, with no file in between."""
+    with subprocess.Popen(["docker", "save", reference], stdout=subprocess.PIPE) as saving:  # noqa: S603, S607
+        run(["docker", "exec", "-i", node, "ctr", "-n", "k8s.io", "images", "import", "-"], stdin=saving.stdout)
+    if saving.returncode != 0:
+        raise Failure(f"docker save {reference} ended with {saving.returncode}")
+
+
+def describe(cluster: Cluster, kubeconfig: str, context: str) -> None:
+    """Write which cluster this is as inventory variables, so that a play can't reach another one by accident."""
+    argv: list[str | Path] = [tools() / "kubectl", f"--kubeconfig={kubeconfig}", *([f"--context={context}"] if context else [])]
+    uid = run([*argv, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"]).strip()
+    context = context or run([*argv, "config", "current-context"]).strip()
+    facts: dict[str, Any] = {
+        "platform_kubeconfig": kubeconfig,
+        "platform_context": context,
+        "platform_cluster_uid": uid,
+        "exchange_app_helm_binary": str(tools() / "helm"),
+    }
+    if not os.environ.get("TEST_KUBECONFIG") and not images.registry_reachable():
+        facts["ingress_nginx_controller"] = "existing"
+    text = "---\n# Written by tests/cluster when it made the cluster.\n" + yaml.safe_dump(facts, sort_keys=False)
+    if cluster is CLUSTERS["demo"]:
+        target = PROJECT / "inventories" / "kind" / "group_vars" / "all"
+    else:
+        inventory = cluster.folder / "inventory"
+        target = inventory / "group_vars" / "all"
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / "inventories" / "kind" / "hosts.yml", inventory)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "cluster.yml").write_text(text)
+
+
+def down(cluster: Cluster) -> None:
+    """Remove the cluster and, if nothing else runs in it, the docker daemon that we started."""
+    if os.environ.get("TEST_KUBECONFIG"):
+        say("    the cluster that TEST_KUBECONFIG names is left as it is")
+        return
+    if docker.our_pid():
+        os.environ.setdefault("DOCKER_HOST", docker.SOCKET)
+    if not docker.answers() or not (tools() / "kind").exists():
+        return
+    with step(f"Remove the kind cluster {cluster.name}"):
+        run([tools() / "kind", "delete", "cluster", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig])
+        if not run(["docker", "ps", "-aq", "--filter", "network=kind"]).strip():
+            run(["docker", "network", "rm", "kind"], check=False)
+    (PROJECT / "inventories" / "kind" / "group_vars" / "all" / "cluster.yml").unlink(
+        missing_ok=True
+    ) if cluster is CLUSTERS["demo"] else None
+    docker.stop_if_idle()
