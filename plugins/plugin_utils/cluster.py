@@ -1,0 +1,89 @@
+"""Is this the right cluster, and may we do there what the components need?"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_CORE, _APPS, _RBAC, _NET = "", "apps", "rbac.authorization.k8s.io", "networking.k8s.io"
+_POLICY, _BATCH = "policy", "batch"
+
+# What each component's role creates: (API group, resource) in its namespace; None for cluster-wide ones.
+_NAMESPACED: dict[str, list[tuple[str, str]]] = {
+    "ingress_nginx": [(_APPS, "deployments"), (_RBAC, "roles"), (_RBAC, "rolebindings"), (_NET, "networkpolicies")],
+    "postgres": [(_APPS, "statefulsets"), (_RBAC, "roles"), (_RBAC, "rolebindings"), (_NET, "networkpolicies")],
+    "exchange_app": [(_APPS, "deployments"), (_NET, "ingresses"), (_NET, "networkpolicies"), (_BATCH, "jobs")],
+}
+_CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
+    "ingress_nginx": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings"), (_NET, "ingressclasses")],
+}
+
+
+def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return what to ask the API with SelfSubjectAccessReviews: the resourceAttributes of each.
+
+    Args:
+        components: enabled roles.
+        namespaces: enabled role -> its namespace.
+    """
+    questions = [
+        {"verb": verb, "group": _CORE, "resource": resource}
+        for verb, resource in (("create", "namespaces"), ("patch", "namespaces"), ("list", "secrets"))
+    ]
+    for component in components:
+        namespace = namespaces[component]
+        needed = [*_NAMESPACED.get(component, []), (_CORE, "secrets"), (_CORE, "configmaps"), (_CORE, "services")]
+        questions += [
+            {"verb": "patch", "group": group, "resource": resource, "namespace": namespace} for group, resource in needed
+        ]
+        questions += [
+            {"verb": "patch", "group": group, "resource": resource} for group, resource in _CLUSTER_WIDE.get(component, [])
+        ]
+    return questions
+
+
+def minor(version: str) -> tuple[int, int]:
+    """Return a version's major and minor: v1.37.2-eks-1 -> (1, 37)."""
+    major, number = version.removeprefix("v").split(".")[:2]
+    return int(major), int("".join(digit for digit in number if digit.isdigit()))
+
+
+def refusals(facts: Mapping[str, Any], expected: Mapping[str, str]) -> list[str]:
+    """Return why nothing may be changed on the cluster that was found.
+
+    Args:
+        facts: what the module cluster_facts returned.
+        expected: `uid` and `api_host` (each may be empty), `oldest` and `newest` supported minor.
+    """
+    host = facts.get("api_host") or "(unknown)"
+    if facts.get("problem"):
+        return [f"the cluster at {host} can't be looked at: {facts['problem']}"]
+    found = []
+    uid = facts["namespaces"].get("kube-system", "")
+    if expected["uid"] and uid != expected["uid"]:
+        found.append(
+            f"wrong cluster: expected the kube-system UID {expected['uid']} (platform_cluster_uid), "
+            f"found {uid or 'none'} at {host}"
+        )
+    if expected["api_host"] and host.rstrip("/") != expected["api_host"].rstrip("/"):
+        found.append(f"wrong cluster: expected the API {expected['api_host']} (platform_cluster_api_host), found {host}")
+    if not minor(expected["oldest"]) <= minor(facts["version"]) <= minor(expected["newest"]):
+        found.append(
+            f"Kubernetes {facts['version']} at {host} is not supported: expected {expected['oldest']} to {expected['newest']}"
+        )
+    for question in facts["denied"]:
+        group = f".{question['group']}" if question.get("group") else ""
+        place = f" in namespace {question['namespace']}" if question.get("namespace") else " in the whole cluster"
+        found.append(f"this account may not {question['verb']} {question['resource']}{group}{place} at {host}")
+    return found
+
+
+def secrets_by_name(secrets: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return the content of Secrets, decoded: `namespace/name` -> key -> text."""
+    return {
+        f"{secret['metadata']['namespace']}/{secret['metadata']['name']}": {
+            key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()
+        }
+        for secret in secrets
+    }

@@ -1,0 +1,93 @@
+"""Roles and databases of a PostgreSQL server: what is there, what is wanted, and the SQL between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.scram import scram_matches, scram_verifier
+
+
+def account_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the SQL that makes the wanted roles and databases out of the actual ones, in order.
+
+    Nothing is ever dropped, and a role whose password isn't named keeps the one it has.
+
+    Args:
+        actual: the answer to roles/postgres/files/account_state.sql.
+        wanted: ``roles``, a list of name, login, optional password, member_of (list of roles) and set_role (the role
+            that a session of it acts as); ``databases``, a list of name, owner (if it is ours to create) and connect
+            (roles that may connect; nobody else may, beside the owner).
+
+    Returns:
+        Statements as ``{"sql": ..., "shown": ...}``; ``shown`` says the same without a secret.
+    """
+    statements: list[dict[str, str]] = []
+    for role in wanted["roles"]:
+        statements += _role(actual["roles"].get(role["name"]), role)
+    for database in wanted["databases"]:
+        statements += _database(actual["databases"].get(database["name"]), database)
+    return statements
+
+
+def identifier(name: str) -> str:
+    """Return a name quoted for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a text quoted for SQL; a backslash has no meaning (standard_conforming_strings)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _role(actual: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
+    name = identifier(wanted["name"])
+    login = "LOGIN" if wanted["login"] else "NOLOGIN"
+    statements: list[dict[str, str]] = []
+    if actual is None:
+        statements.append(_plain(f"CREATE ROLE {name} {login}"))
+        actual = {"login": wanted["login"], "password": None, "settings": [], "member_of": []}
+    if actual["login"] != wanted["login"]:
+        statements.append(_plain(f"ALTER ROLE {name} {login}"))
+    password = wanted.get("password")
+    if password and not scram_matches(actual["password"], password):
+        command = f"ALTER ROLE {name} PASSWORD "
+        statements.append({"sql": command + literal(scram_verifier(password)), "shown": command + "..."})
+    statements += [
+        _plain(f"GRANT {identifier(group)} TO {name} WITH INHERIT TRUE, SET TRUE")
+        for group in wanted.get("member_of", [])
+        if group not in actual["member_of"]
+    ]
+    acts_as: str | None = wanted.get("set_role")
+    if acts_as and f"role={acts_as}" not in actual["settings"]:
+        statements.append(_plain(f"ALTER ROLE {name} SET role = {literal(acts_as)}"))
+    return statements
+
+
+def _database(actual: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
+    name = identifier(wanted["name"])
+    owner: str | None = wanted.get("owner")
+    statements: list[dict[str, str]] = []
+    if actual is None:
+        if owner is None:
+            raise ValueError(f"database {wanted['name']} does not exist and no owner is named to create it for")
+        statements.append(_plain(f"CREATE DATABASE {name} OWNER {identifier(owner)}"))
+        actual = {"owner": owner, "connect": ["public", owner]}
+    elif owner is not None and actual["owner"] != owner:
+        statements.append(_plain(f"ALTER DATABASE {name} OWNER TO {identifier(owner)}"))
+    if "public" in actual["connect"]:
+        statements.append(_plain(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC"))
+    statements += [
+        _plain(f"GRANT CONNECT ON DATABASE {name} TO {identifier(role)}")
+        for role in _names(wanted.get("connect", []))
+        if role not in actual["connect"]
+    ]
+    return statements
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    return [str(name) for name in names]
+
+
+def _plain(sql: str) -> dict[str, str]:
+    return {"sql": sql, "shown": sql}

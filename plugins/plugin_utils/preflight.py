@@ -1,0 +1,141 @@
+"""What preflight finds wrong with the variables of the enabled roles. Pure: no files, no cluster."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+HIDDEN = "(hidden)"
+
+# A role's rules across variables: validated values in, one finding per error out.
+Rules = Callable[[Mapping[str, Any]], Sequence["Finding"]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An error: the variable (or a path below it), its value and what is allowed."""
+
+    variable: str
+    value: Any
+    expected: str
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role as preflight sees it: its options by name, names that its own code sets, its rules."""
+
+    name: str
+    options: Mapping[str, Mapping[str, Any]]
+    internal: frozenset[str] = field(default_factory=frozenset)
+    rules: Rules | None = None
+
+
+def is_secret(option: Mapping[str, Any]) -> bool:
+    """Say whether an option, or one below it, must not be shown."""
+    return bool(option.get("no_log")) or any(is_secret(sub) for sub in (option.get("options") or {}).values())
+
+
+def shown(value: Any, option: Mapping[str, Any]) -> str:
+    """Return a value as an error shows it: short, and hidden if it is a secret."""
+    if is_secret(option):
+        return HIDDEN
+    text = json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (dict, list)) else repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."  # noqa: PLR2004
+
+
+def check_types(role: Role, values: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Check each variable against its option; return the errors and the values in their proper types."""
+    errors: list[str] = []
+    valid: dict[str, Any] = {}
+    for name, option in role.options.items():
+        if name not in values:
+            if option.get("required"):
+                errors.append(f"{name} is not set; {allowed(option)}")
+            continue
+        result = ArgumentSpecValidator({name: option}).validate({name: values[name]})
+        if result.error_messages:
+            because = "; ".join(dict.fromkeys(clean(message) for message in result.error_messages))
+            if is_secret(option):
+                because = "wrong type or unknown key"
+            errors.append(f"{name} is {shown(values[name], option)}: {because}; {allowed(option)}")
+        else:
+            valid[name] = result.validated_parameters[name]
+    return errors, valid
+
+
+def clean(message: str) -> str:
+    """Shorten the wording of Ansible's validator."""
+    return message.replace(" and we were unable to convert to ", ", not ").split(": The type")[0].rstrip(". ")
+
+
+def allowed(option: Mapping[str, Any]) -> str:
+    """Return what an option takes."""
+    if option.get("choices"):
+        return f"allowed: {', '.join(map(str, option['choices']))}"
+    kind = option.get("type", "str")
+    kind = f"list of {option['elements']}" if kind == "list" and option.get("elements") else kind
+    keys = option.get("options")
+    return f"expected {kind}" + (f" with the keys {', '.join(sorted(keys))}" if keys else "")
+
+
+def unknown_names(roles: Sequence[Role], other_prefixes: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return an error for each variable that carries an enabled role's prefix and that the role doesn't know.
+
+    Args:
+        roles: the enabled roles.
+        other_prefixes: names of roles that are not enabled; what carries their prefix is theirs.
+        names: names of all variables that the inventory and the command line set.
+    """
+    errors = []
+    prefixes = sorted([*(role.name for role in roles), *other_prefixes], key=len, reverse=True)
+    known = {role.name: role for role in roles}
+    for name in sorted(names):
+        owner = next((prefix for prefix in prefixes if name.startswith(f"{prefix}_")), None)
+        if owner not in known or name in known[owner].options or name in known[owner].internal:
+            continue
+        near = difflib.get_close_matches(name, list(known[owner].options), n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]}?" if near else f"; see ansible-doc -t role cryptoexchange.platform.{owner}"
+        errors.append(f"{name} is not a variable of the role {owner}{hint}")
+    return errors
+
+
+def find_errors(
+    roles: Sequence[Role],
+    values: Mapping[str, Any],
+    *,
+    names: Sequence[str],
+    other_prefixes: Sequence[str] = (),
+    not_computed: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Return every error in the variables of the enabled roles, each as one line.
+
+    Args:
+        roles: the enabled roles.
+        values: computed values of their variables.
+        names: names of all variables that are set anywhere.
+        other_prefixes: names of roles that are not enabled.
+        not_computed: variables whose templates failed, with the reason.
+    """
+    errors = unknown_names(roles, other_prefixes, names)
+    errors += [f"{name} can't be computed: {reason}" for name, reason in (not_computed or {}).items()]
+    proper: dict[str, Any] = {}
+    broken: set[str] = set(not_computed or {})
+    options: dict[str, Mapping[str, Any]] = {}
+    for role in roles:
+        found, valid = check_types(role, {k: v for k, v in values.items() if k not in broken})
+        errors += found
+        proper.update(valid)
+        options.update(role.options)
+    for role in roles:
+        # Rules see only whole sets of values: with a wrong type among them they would repeat the error.
+        if role.rules is None or any(name not in proper for name in role.options if name in values):
+            continue
+        for finding in role.rules(proper):
+            option = options.get(finding.variable.split(".")[0].split("[")[0], {})
+            errors.append(f"{finding.variable} is {shown(finding.value, option)}: {finding.expected}")
+    return errors
