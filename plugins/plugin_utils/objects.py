@@ -164,11 +164,18 @@ def changes(registered: Mapping[str, Any], *, with_diff: bool = False) -> list[s
         lines.append(f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']}".replace(" /", " "))
         difference = one.get("diff") or {}
         if with_diff and difference:
-            old, new = (
-                json.dumps(plain(difference.get(side) or {}), indent=2, sort_keys=True).splitlines() for side in ("before", "after")
-            )
-            lines += [f"  {line}" for line in difflib.unified_diff(old, new, "before", "after", lineterm="", n=1)]
+            old, new = (readable(difference.get(side) or {}) for side in ("before", "after"))
+            lines += [f"  {line}" for line in list(difflib.unified_diff(old, new, lineterm="", n=1))[2:]]
     return lines
+
+
+def readable(value: Any) -> list[str]:
+    """Return one side of a difference as lines, without what the API adds itself."""
+    kept = plain(value)
+    kept.pop("status", None)
+    for noise in ("managedFields", "uid", "resourceVersion", "creationTimestamp", "generation", "selfLink"):
+        (kept.get("metadata") or {}).pop(noise, None)
+    return json.dumps(kept, indent=2, sort_keys=True).splitlines()
 
 
 def applied_objects(config_maps: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
