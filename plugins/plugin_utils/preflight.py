@@ -57,15 +57,31 @@ def check_types(role: Role, values: Mapping[str, Any]) -> tuple[list[str], dict[
             if option.get("required"):
                 errors.append(f"{name} is not set; {allowed(option)}")
             continue
-        result = ArgumentSpecValidator({name: option}).validate({name: values[name]})
-        if result.error_messages:
+        because = wrong_shape(values[name], option)
+        if not because:
+            result = ArgumentSpecValidator({name: option}).validate({name: values[name]})
             because = "; ".join(dict.fromkeys(clean(message) for message in result.error_messages))
+        if because:
             if is_secret(option):
                 because = "wrong type or unknown key"
             errors.append(f"{name} is {shown(values[name], option)}: {because}; {allowed(option)}")
         else:
             valid[name] = result.validated_parameters[name]
     return errors, valid
+
+
+def wrong_shape(value: Any, option: Mapping[str, Any]) -> str:
+    """Return why a value is of another type, before Ansible's validator turns it into the right one.
+
+    The validator takes a list for a string, true for a number and "a,b" for a list; a role would get the original.
+    """
+    kind = option.get("type", "str")
+    accepted: dict[str, tuple[type, ...]] = {
+        "str": (str,), "int": (int, str), "float": (float, int, str), "bool": (bool, str), "list": (list, tuple), "dict": (Mapping,),
+    }  # fmt: skip
+    types = accepted.get(kind)
+    wrong = types is not None and (not isinstance(value, types) or (kind in {"int", "float"} and isinstance(value, bool)))
+    return f"it is a {type(value).__name__.removeprefix('_AnsibleTagged').lower()}" if wrong and value is not None else ""
 
 
 def clean(message: str) -> str:
