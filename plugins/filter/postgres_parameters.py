@@ -35,7 +35,9 @@ author: The CryptoExchange platform authors
 """
 
 EXAMPLES = r"""
-parameters: "{{ {'work_mem': '16MB'} | cryptoexchange.platform.postgres_parameters(memory='4Gi', cpu='2', volume='50Gi') }}"
+parameters: >-
+  {{ {'work_mem': '16MB'}
+     | cryptoexchange.platform.postgres_parameters(memory='4Gi', cpu='2', volume='50Gi') }}
 """
 
 RETURN = r"""

@@ -62,7 +62,8 @@ def cluster_state(pods: Iterable[Mapping[str, Any]], replicas: int) -> dict[str,
     Returns:
         ``members`` by ordinal, ``primary`` (its name, or "" unless there is exactly one that isn't being deleted),
         ``problems`` (a sentence each; none: every wanted member serves), ``progress`` (one line), ``candidate`` (the
-        standby to switch over to, or "") and ``pending_restart`` (names of members, standbys first).
+        standby to switch over to, or ""), ``primary_goes`` (it is beyond the wanted replicas) and ``pending_restart``
+        (names of members, standbys first).
     """
     members = sorted((member(pod) for pod in pods), key=lambda one: one.ordinal)
     primaries = [one for one in members if one.primary and not one.deleting]
@@ -84,6 +85,7 @@ def cluster_state(pods: Iterable[Mapping[str, Any]], replicas: int) -> dict[str,
     return {
         "members": [asdict(one) for one in members],
         "primary": primary.name if primary else "",
+        "primary_goes": primary is not None and primary.name not in wanted,
         "candidate": standbys[0].name if standbys else "",
         "problems": problems,
         "progress": ", ".join(f"{one.name} {_condition(one)}" for one in members) or "no pods yet",

@@ -142,6 +142,35 @@ def size_bytes(name: str, value: object) -> int:
     return int(_in_base_units(value, known()[name]))
 
 
+def restart_reasons(running: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, object]) -> list[str]:
+    """Return the parameters that a running server can take over by a restart alone, as sentences.
+
+    Args:
+        running: ``pg_settings`` of context ``postmaster``: name -> ``value`` (in the parameter's own unit) and
+            ``configured`` (it stands in the configuration file).
+        wanted: parameters by name, as Patroni is told.
+    """
+    reasons = [
+        f"{name} runs as {running[name]['value']}, wanted is {value}"
+        for name, value in sorted(wanted.items())
+        if name in running and not _same(running[name]["value"], value, known()[name])
+    ]
+    gone = [
+        f"{name} runs as {setting['value']}, wanted is the default"
+        for name, setting in sorted(running.items())
+        if setting["configured"] and name not in wanted and name not in PROTECTED
+    ]
+    return reasons + gone
+
+
+def _same(running: str, wanted: object, setting: Mapping[str, Any]) -> bool:
+    if setting["type"] in {"integer", "real"}:
+        own = _units(setting.get("unit"))[1]
+        # PostgreSQL rounds what isn't a whole number of its units.
+        return round(float(running)) == round(_in_base_units(wanted, setting) / own)
+    return running == str(wanted)
+
+
 def _boolean(value: object) -> str:
     word = str(value).lower()
     if word not in _BOOLEANS:

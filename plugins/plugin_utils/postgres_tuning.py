@@ -63,7 +63,7 @@ def _named(name: str, value: object) -> Value:
 
 def _memory(memory: int, chosen: Mapping[str, Value]) -> dict[str, Value]:
     """Share out the memory so that the sum of everything at its worst fits (see ``memory_use``)."""
-    shared_buffers = size_bytes("shared_buffers", chosen.get("shared_buffers", f"{memory // 4 // KIB}kB"))
+    shared_buffers = size_bytes("shared_buffers", chosen.get("shared_buffers", f"{memory // 4 // MIB}MB"))
     workers = int(chosen.get("autovacuum_max_workers", AUTOVACUUM_WORKERS))
     free = memory - RESERVED_BYTES - shared_buffers
     connections = int(

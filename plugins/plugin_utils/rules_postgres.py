@@ -1,0 +1,99 @@
+"""Rules across the variables of roles/postgres."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import checks
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_settings import normal_value
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_tuning import tuned_parameters
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.preflight import Finding
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity import parse_quantity
+
+# A name that needs no quoting, with room for the suffix of a login role in PostgreSQL's 63 bytes.
+_DATABASE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,59}")
+# Roles and databases that are there already.
+_TAKEN = frozenset({"postgres", "replicator", "rewinder", "template0", "template1"})
+_MAX_MEMBERS = 9
+
+
+def errors(values: Mapping[str, Any]) -> list[Finding]:
+    """Return what is wrong with size, replication and parameters."""
+    if values["platform_database_mode"] != "internal":
+        return []
+    found: list[Finding] = []
+
+    def check(name: str, problem: str) -> None:
+        if problem:
+            found.append(Finding(name, values[name], problem))
+
+    replicas = values["postgres_replicas"]
+    check("postgres_replicas", checks.between(replicas, 1, _MAX_MEMBERS))
+    check("postgres_cpu_request", checks.quantity(values["postgres_cpu_request"], "10m"))
+    if values["postgres_cpu_limit"]:
+        check("postgres_cpu_limit", checks.quantity(values["postgres_cpu_limit"], "10m"))
+    check("postgres_memory_request", checks.quantity(values["postgres_memory_request"], "64Mi"))
+    check("postgres_memory_limit", checks.quantity(values["postgres_memory_limit"], "256Mi"))
+    check("postgres_volume_size", checks.quantity(values["postgres_volume_size"], "1Gi"))
+    check("postgres_termination_grace_seconds", checks.between(values["postgres_termination_grace_seconds"], 30, 3600))
+    check("postgres_cluster_domain", checks.host_name(values["postgres_cluster_domain"]))
+    check("platform_database_name", _database_name(values["platform_database_name"]))
+    if not values["postgres_api_server_ports"]:
+        found.append(
+            Finding("postgres_api_server_ports", [], "expected at least one port: Patroni needs the API server")
+        )
+    for index, port in enumerate(values["postgres_api_server_ports"]):
+        if problem := checks.port(port):
+            found.append(Finding(f"postgres_api_server_ports[{index}]", port, problem))
+    if values["postgres_synchronous_mode"] == "strict" and replicas < 2:  # noqa: PLR2004
+        found.append(
+            Finding(
+                "postgres_synchronous_mode",
+                "strict",
+                f"expected async or quorum with postgres_replicas {replicas}: no write would ever end",
+            )
+        )
+    found += parameter_errors(values["postgres_parameters"])
+    return found if found else size_errors(values)
+
+
+def _database_name(name: str) -> str:
+    if _DATABASE_NAME.fullmatch(name) is None:
+        return "expected lower-case letters, digits and '_', not starting with a digit, at most 60 characters"
+    if name in _TAKEN or name.startswith("pg_"):
+        return f"expected a name other than {', '.join(sorted(_TAKEN))} and pg_*"
+    return ""
+
+
+def parameter_errors(parameters: Mapping[str, Any]) -> list[Finding]:
+    """Return the parameters that PostgreSQL doesn't know, doesn't take or may not be told."""
+    found = []
+    for name, value in parameters.items():
+        try:
+            normal_value(str(name), value)
+        except ValueError as error:
+            found.append(Finding(f"postgres_parameters.{name}", value, str(error)))
+    return found
+
+
+def size_errors(values: Mapping[str, Any]) -> list[Finding]:
+    """Return what does not fit together, once every single value is right."""
+    found = []
+    for kind in ("cpu", "memory"):
+        request, limit = values[f"postgres_{kind}_request"], values[f"postgres_{kind}_limit"]
+        if limit and parse_quantity(request) > parse_quantity(limit):
+            found.append(
+                Finding(f"postgres_{kind}_request", request, f"expected at most postgres_{kind}_limit, {limit}")
+            )
+    try:
+        tuned_parameters(
+            int(parse_quantity(values["postgres_memory_limit"])),
+            parse_quantity(values["postgres_cpu_limit"] or values["postgres_cpu_request"]),
+            int(parse_quantity(values["postgres_volume_size"])),
+            values["postgres_parameters"],
+        )
+    except ValueError as error:
+        found.append(Finding("postgres_parameters", dict(values["postgres_parameters"]), str(error)))
+    return found

@@ -1,0 +1,20 @@
+-- What the role compares with what it wants: roles, databases and the parameters that only a restart changes.
+-- One line of JSON; plugin_utils/postgres_accounts.py and postgres_settings.py read it.
+SELECT json_build_object(
+  'roles', (SELECT json_object_agg(rolname, json_build_object(
+      'login', rolcanlogin,
+      'password', rolpassword,
+      'settings', coalesce((SELECT to_json(setconfig) FROM pg_db_role_setting
+                            WHERE setrole = role.oid AND setdatabase = 0), '[]'),
+      'member_of', coalesce((SELECT json_agg(pg_get_userbyid(roleid) ORDER BY roleid) FROM pg_auth_members
+                             WHERE member = role.oid AND inherit_option AND set_option), '[]')))
+    FROM pg_authid AS role WHERE rolname !~ '^pg_'),
+  'databases', (SELECT json_object_agg(datname, json_build_object(
+      'owner', pg_get_userbyid(datdba),
+      'connect', coalesce((SELECT json_agg(CASE grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(grantee) END)
+                           FROM aclexplode(coalesce(datacl, acldefault('d', datdba)))
+                           WHERE privilege_type = 'CONNECT'), '[]')))
+    FROM pg_database),
+  'settings', (SELECT json_object_agg(name, json_build_object(
+      'value', setting, 'configured', source = 'configuration file'))
+    FROM pg_settings WHERE context = 'postmaster'))
