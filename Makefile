@@ -43,7 +43,7 @@ demo: cluster-up ## A kind cluster with the whole platform; ends with a URL
 
 lint: venv ## Style, types, YAML, Ansible
 	@ruff check . && ruff format --check .
-	@mypy
+	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster
 	@yamllint --strict .
 	@ansible-lint --offline
 

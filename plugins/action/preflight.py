@@ -31,7 +31,10 @@ class ActionModule(ActionBase):
         components = self._templar.template(variables["platform_components"])
         if not isinstance(components, list):
             return {**result, "failed": True, "msg": f"platform_components is {components!r}: expected a list of roles"}
-        names = ["platform", *(name for name in components if (ROLES / str(name) / "meta" / "argument_specs.yml").exists())]
+        names = [
+            "platform",
+            *(name for name in components if (ROLES / str(name) / "meta" / "argument_specs.yml").exists()),
+        ]
         roles = [self._role(name) for name in names]
         others = [path.name for path in ROLES.iterdir() if path.name not in names]
         values, not_computed = self._values(roles, names, variables)

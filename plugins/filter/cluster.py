@@ -1,4 +1,4 @@
-"""Filters about the cluster: access_questions, cluster_refusals, secrets_by_name. Documented in plugin_utils/cluster.py."""
+"""Filters about the cluster, documented in plugin_utils/cluster.py."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import certificates
 
@@ -45,7 +45,7 @@ _value:
 
 def renewal_reason(certificate: str, ca: str, dns_names: Sequence[str], renew_before_days: int) -> str:
     """Return why a certificate has to be issued anew."""
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     return certificates.renewal_reason(certificate, ca, list(dns_names), timedelta(days=int(renew_before_days)), now)
 
 

@@ -80,7 +80,7 @@ from typing import Any
 try:
     from kubernetes.client import VersionApi
 except ImportError:  # AnsibleK8SModule says what to install
-    VersionApi = None
+    pass
 
 from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC

@@ -18,9 +18,7 @@ def _names(certificate: x509.Certificate) -> set[str]:
     return set(extension.value.get_values_for_type(x509.DNSName))
 
 
-def renewal_reason(
-    certificate: str, ca: str, dns_names: Sequence[str], renew_before: timedelta, now: datetime
-) -> str:
+def renewal_reason(certificate: str, ca: str, dns_names: Sequence[str], renew_before: timedelta, now: datetime) -> str:
     """Return why a leaf (or, with `ca` equal to it, a CA) has to be issued anew; empty if it doesn't.
 
     Args:

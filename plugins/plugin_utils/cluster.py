@@ -35,10 +35,12 @@ def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -
         namespace = namespaces[component]
         needed = [*_NAMESPACED.get(component, []), (_CORE, "secrets"), (_CORE, "configmaps"), (_CORE, "services")]
         questions += [
-            {"verb": "patch", "group": group, "resource": resource, "namespace": namespace} for group, resource in needed
+            {"verb": "patch", "group": group, "resource": resource, "namespace": namespace}
+            for group, resource in needed
         ]
         questions += [
-            {"verb": "patch", "group": group, "resource": resource} for group, resource in _CLUSTER_WIDE.get(component, [])
+            {"verb": "patch", "group": group, "resource": resource}
+            for group, resource in _CLUSTER_WIDE.get(component, [])
         ]
     return questions
 
@@ -67,10 +69,13 @@ def refusals(facts: Mapping[str, Any], expected: Mapping[str, str]) -> list[str]
             f"found {uid or 'none'} at {host}"
         )
     if expected["api_host"] and host.rstrip("/") != expected["api_host"].rstrip("/"):
-        found.append(f"wrong cluster: expected the API {expected['api_host']} (platform_cluster_api_host), found {host}")
+        found.append(
+            f"wrong cluster: expected the API {expected['api_host']} (platform_cluster_api_host), found {host}"
+        )
     if not minor(expected["oldest"]) <= minor(facts["version"]) <= minor(expected["newest"]):
         found.append(
-            f"Kubernetes {facts['version']} at {host} is not supported: expected {expected['oldest']} to {expected['newest']}"
+            f"Kubernetes {facts['version']} at {host} is not supported: "
+            f"expected {expected['oldest']} to {expected['newest']}"
         )
     for question in facts["denied"]:
         group = f".{question['group']}" if question.get("group") else ""

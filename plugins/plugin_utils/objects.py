@@ -12,13 +12,15 @@ from typing import Any
 Object = dict[str, Any]
 
 # Kinds of ours that have no namespace.
-CLUSTER_KINDS = frozenset({"Namespace", "ClusterRole", "ClusterRoleBinding", "IngressClass", "PriorityClass", "StorageClass"})
+CLUSTER_KINDS = frozenset(
+    {"Namespace", "ClusterRole", "ClusterRoleBinding", "IngressClass", "PriorityClass", "StorageClass"}
+)
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"})
 # What pruning may remove. Never a claim, a volume, a Secret or a namespace.
 PRUNABLE = frozenset(
     {
-        "ClusterRole", "ClusterRoleBinding", "ConfigMap", "CronJob", "DaemonSet", "Deployment", "HorizontalPodAutoscaler",
-        "Ingress", "IngressClass", "NetworkPolicy", "PodDisruptionBudget", "Role", "RoleBinding", "Service",
+        "ClusterRole", "ClusterRoleBinding", "ConfigMap", "CronJob", "DaemonSet", "Deployment",
+        "HorizontalPodAutoscaler", "Ingress", "IngressClass", "NetworkPolicy", "PodDisruptionBudget", "Role", "RoleBinding", "Service",
         "ServiceAccount", "StatefulSet",
     }
 )  # fmt: skip
@@ -96,7 +98,7 @@ def from_identity(line: str) -> dict[str, str]:
 
 
 def of_namespaces(items: Iterable[Mapping[str, Any]], namespaces: Sequence[str], *, present: bool) -> list[Object]:
-    """Return the objects whose namespace is there (or, with present false, isn't). Cluster-wide ones are always there."""
+    """Return the objects whose namespace is there (with present false: isn't). Cluster-wide ones always are."""
     chosen = []
     for item in items:
         namespace = item["metadata"].get("namespace")
@@ -139,7 +141,9 @@ def secret_changes(secrets: Iterable[Mapping[str, Any]], existing: Mapping[str, 
     return lines
 
 
-def with_secrets(existing: Mapping[str, Mapping[str, str]], secrets: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+def with_secrets(
+    existing: Mapping[str, Mapping[str, str]], secrets: Iterable[Mapping[str, Any]]
+) -> dict[str, dict[str, str]]:
     """Return the content of Secrets after some have been applied."""
     updated: dict[str, dict[str, str]] = {name: dict(content) for name, content in existing.items()}
     for secret in secrets:
@@ -161,7 +165,9 @@ def changes(registered: Mapping[str, Any], *, with_diff: bool = False) -> list[s
         if not one.get("changed"):
             continue
         item = one["result"]
-        lines.append(f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']}".replace(" /", " "))
+        lines.append(
+            f"{item['kind']} {item['metadata'].get('namespace', '')}/{item['metadata']['name']}".replace(" /", " ")
+        )
         difference = one.get("diff") or {}
         if with_diff and difference:
             old, new = (readable(difference.get(side) or {}) for side in ("before", "after"))
@@ -197,7 +203,8 @@ def may_prune(live: Mapping[str, Any], manager: str, instance: str) -> bool:
     """Say whether a live object is ours to remove: applied by our field manager, of our instance, owned by nobody."""
     metadata = live["metadata"]
     ours = any(
-        entry.get("manager") == manager and entry.get("operation") == "Apply" for entry in metadata.get("managedFields") or []
+        entry.get("manager") == manager and entry.get("operation") == "Apply"
+        for entry in metadata.get("managedFields") or []
     )
     labels = metadata.get("labels") or {}
     return (
@@ -213,7 +220,11 @@ def prunable(found: Mapping[str, Any], manager: str, instance: str) -> list[Obje
     """Return those live objects that may be removed, from a loop of kubernetes.core.k8s_info."""
     live = [item for one in found.get("results") or [] for item in one.get("resources") or []]
     return [
-        {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": {k: item["metadata"][k] for k in ("name", "namespace") if k in item["metadata"]}}
+        {
+            "apiVersion": item["apiVersion"],
+            "kind": item["kind"],
+            "metadata": {k: item["metadata"][k] for k in ("name", "namespace") if k in item["metadata"]},
+        }
         for item in live
         if may_prune(item, manager, instance)
     ]
@@ -222,4 +233,6 @@ def prunable(found: Mapping[str, Any], manager: str, instance: str) -> list[Obje
 def applied_list(items: Iterable[Mapping[str, Any]], left: Iterable[Mapping[str, str]]) -> list[str]:
     """Return the identities to remember: what is applied now, and what is left over and still there. No Secrets."""
     now = [identity(item) for item in items if item["kind"] != "Secret"]
-    return sorted({*now, *(f"{part['api_version']} {part['kind']} {part['namespace']}/{part['name']}" for part in left)})
+    return sorted(
+        {*now, *(f"{part['api_version']} {part['kind']} {part['namespace']}/{part['name']}" for part in left)}
+    )

@@ -77,11 +77,20 @@ def wrong_shape(value: Any, option: Mapping[str, Any]) -> str:
     """
     kind = option.get("type", "str")
     accepted: dict[str, tuple[type, ...]] = {
-        "str": (str,), "int": (int, str), "float": (float, int, str), "bool": (bool, str), "list": (list, tuple), "dict": (Mapping,),
-    }  # fmt: skip
+        "str": (str,),
+        "int": (int, str),
+        "float": (float, int, str),
+        "bool": (bool, str),
+        "list": (list, tuple),
+        "dict": (Mapping,),
+    }
     types = accepted.get(kind)
-    wrong = types is not None and (not isinstance(value, types) or (kind in {"int", "float"} and isinstance(value, bool)))
-    return f"it is a {type(value).__name__.removeprefix('_AnsibleTagged').lower()}" if wrong and value is not None else ""
+    wrong = types is not None and (
+        not isinstance(value, types) or (kind in {"int", "float"} and isinstance(value, bool))
+    )
+    return (
+        f"it is a {type(value).__name__.removeprefix('_AnsibleTagged').lower()}" if wrong and value is not None else ""
+    )
 
 
 def clean(message: str) -> str:

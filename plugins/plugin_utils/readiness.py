@@ -59,7 +59,7 @@ def is_ready(live: Live) -> bool:
 
 
 def not_ready(registered: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the workloads that weren't ready when kubernetes.core.k8s applied them: kind, name, namespace, api_version."""
+    """Return the workloads that weren't ready when kubernetes.core.k8s applied them."""
     live = [one["result"] for one in results(registered) if one.get("result")]
     return [
         {
@@ -77,7 +77,10 @@ def pod_problems(pods: list[Live], events: list[Live]) -> list[str]:
     """Return what keeps pods from being ready and the newest warnings about them, as lines for a person."""
     lines = []
     for pod in pods:
-        statuses = [*(pod["status"].get("initContainerStatuses") or []), *(pod["status"].get("containerStatuses") or [])]
+        statuses = [
+            *(pod["status"].get("initContainerStatuses") or []),
+            *(pod["status"].get("containerStatuses") or []),
+        ]
         waiting = [
             f"{one['name']}: {state.get('reason', '')} {state.get('message', '')}".strip()
             for one in statuses
@@ -85,11 +88,15 @@ def pod_problems(pods: list[Live], events: list[Live]) -> list[str]:
             if not one.get("ready") and state.get("reason") != "Completed"
         ]
         if waiting or pod["status"].get("phase") == "Pending":
-            lines.append(f"pod {pod['metadata']['name']} is {pod['status'].get('phase')}: {'; '.join(waiting) or 'not scheduled'}")
+            lines.append(
+                f"pod {pod['metadata']['name']} is {pod['status'].get('phase')}: "
+                f"{'; '.join(waiting) or 'not scheduled'}"
+            )
     warnings = [event for event in events if event.get("type") == "Warning"]
     warnings.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
     lines += [
-        f"{event['involvedObject']['kind']} {event['involvedObject']['name']}: {event.get('reason')}: {event.get('message')}"
+        f"{event['involvedObject']['kind']} {event['involvedObject']['name']}: "
+        f"{event.get('reason')}: {event.get('message')}"
         for event in warnings[-10:]
     ]
     return lines
@@ -100,7 +107,11 @@ def unready_containers(pods: list[Live]) -> list[dict[str, str]]:
     return [
         {"pod": pod["metadata"]["name"], "container": one["name"]}
         for pod in pods
-        for one in [*(pod["status"].get("initContainerStatuses") or []), *(pod["status"].get("containerStatuses") or [])]
-        if not one.get("ready") and ((one.get("state") or {}).get("terminated") or {}).get("reason") != "Completed"
+        for one in [
+            *(pod["status"].get("initContainerStatuses") or []),
+            *(pod["status"].get("containerStatuses") or []),
+        ]
+        if not one.get("ready")
+        and ((one.get("state") or {}).get("terminated") or {}).get("reason") != "Completed"
         and (one.get("started") or one.get("restartCount", 0) > 0 or (one.get("state") or {}).get("terminated"))
     ]

@@ -49,16 +49,24 @@ def tls_errors(values: Mapping[str, Any]) -> list[Finding]:
     """Return what the chosen TLS mode lacks."""
     mode = values["platform_tls_mode"]
     if mode == "cert_manager" and not values["platform_tls_issuer_name"]:
-        return [Finding("platform_tls_issuer_name", "", "expected the issuer's name, since platform_tls_mode is cert_manager")]
+        return [
+            Finding(
+                "platform_tls_issuer_name", "", "expected the issuer's name, since platform_tls_mode is cert_manager"
+            )
+        ]
     if mode != "provided":
         return []
     needed = ("platform_tls_certificate", "platform_tls_private_key")
     missing = [
-        Finding(name, "", "expected PEM text, since platform_tls_mode is provided") for name in needed if not values[name]
+        Finding(name, "", "expected PEM text, since platform_tls_mode is provided")
+        for name in needed
+        if not values[name]
     ]
     if missing:
         return missing
-    problem = key_pair_error(values["platform_tls_certificate"], values["platform_tls_private_key"], values["platform_domain"])
+    problem = key_pair_error(
+        values["platform_tls_certificate"], values["platform_tls_private_key"], values["platform_domain"]
+    )
     return [Finding("platform_tls_certificate", "(PEM)", problem)] if problem else []
 
 

@@ -6,7 +6,7 @@ import argparse
 import shutil
 import sys
 
-from cluster import docker, images, kind, machine
+from cluster import docker, gobuild, images, kind, machine
 from cluster.paths import PROJECT, cache, tools
 from cluster.shell import Failure, fail, say
 
@@ -19,7 +19,11 @@ def main() -> int:
     commands.add_parser("images", help="list every image and where it comes from here")
     commands.add_parser("clean", help="remove the caches")
     commands.add_parser("tools", help="print the folder of kind, kubectl and helm, building them if needed")
-    for name, text in (("up", "make a cluster"), ("down", "remove it"), ("load", "build and load the project's images")):
+    for name, text in (
+        ("up", "make a cluster"),
+        ("down", "remove it"),
+        ("load", "build and load the project's images"),
+    ):
         command = commands.add_parser(name, help=text)
         command.add_argument("cluster", choices=sorted(kind.CLUSTERS))
         if name == "load":
@@ -43,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> None:
             docker.ensure()
             images.print_list()
         case "tools":
-            kind.install_tools()
+            gobuild.install_tools()
             say(str(tools()))
         case "up":
             kind.up(kind.CLUSTERS[arguments.cluster])

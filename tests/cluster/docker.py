@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess  # noqa: S404
+import subprocess
 import time
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def answers(host: str | None = None) -> bool:
     if shutil.which("docker") is None:
         return False
     argv = ["docker", *(["--host", host] if host else []), "version", "--format", "{{.Server.Version}}"]
-    return subprocess.run(argv, capture_output=True, check=False, timeout=20).returncode == 0  # noqa: S603
+    return subprocess.run(argv, capture_output=True, check=False, timeout=20).returncode == 0
 
 
 def our_pid() -> int | None:
@@ -83,7 +83,7 @@ def start() -> None:
         f"--pidfile={PIDFILE}",
         f"--host={SOCKET}",
     ]
-    daemon = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+    daemon = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 60
     while not answers(SOCKET):
         if daemon.poll() is not None or time.monotonic() > deadline:

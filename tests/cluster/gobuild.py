@@ -85,14 +85,18 @@ def build(program: Program) -> Path:
     if (program.folder / ".complete").exists():
         return program.folder
     if shutil.which("go") is None:
-        raise Failure("Go 1.26 or newer is needed to build the cluster from source: install it, or make a registry reachable")
+        raise Failure(
+            "Go 1.26 or newer is needed to build the cluster from source: install it, or make a registry reachable"
+        )
     program.folder.parent.mkdir(parents=True, exist_ok=True)
     with (
         step(f"Build {program.name} {program.version} from source", program.minutes * 60),
         tempfile.TemporaryDirectory(dir=program.folder.parent) as work,
     ):
         env = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": os.environ.get("GOTOOLCHAIN", "auto")}
-        found = json.loads(run(["go", "mod", "download", "-json", f"{program.module}@{program.version}"], cwd=Path(work)))
+        found = json.loads(
+            run(["go", "mod", "download", "-json", f"{program.module}@{program.version}"], cwd=Path(work))
+        )
         go_mod = wrapper_go_mod(Path(found["GoMod"]).read_text(), program.module, program.version)
         (Path(work) / "go.mod").write_text(go_mod)
         out = Path(work) / "out"
@@ -100,7 +104,17 @@ def build(program: Program) -> Path:
         tags = ["-tags", program.tags] if program.tags else []
         target = str(out / program.output) if program.output else f"{out}/"
         run(
-            ["go", "build", "-trimpath", *tags, "-ldflags", f"-s -w {program.ldflags}", "-o", target, *program.packages],
+            [
+                "go",
+                "build",
+                "-trimpath",
+                *tags,
+                "-ldflags",
+                f"-s -w {program.ldflags}",
+                "-o",
+                target,
+                *program.packages,
+            ],
             cwd=Path(work),
             env=env,
         )

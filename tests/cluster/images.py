@@ -74,7 +74,9 @@ def folder_digest(*paths: Path, extra: str = "") -> str:
 
 def labelled(reference: str) -> str:
     """Return the digest of inputs that an image was built from, or nothing."""
-    text = run(["docker", "image", "inspect", "--format", '{{index .Config.Labels "build.inputs"}}', reference], check=False)
+    text = run(
+        ["docker", "image", "inspect", "--format", '{{index .Config.Labels "build.inputs"}}', reference], check=False
+    )
     return text.strip()
 
 
@@ -82,11 +84,20 @@ def docker_build(reference: str, context: Path, inputs: str, dockerfile: Path | 
     """Build an image unless it has been built from the same inputs."""
     if labelled(reference) == inputs:
         return
-    extra = ["--file", dockerfile] if dockerfile else []
+    extra: list[str | Path] = ["--file", dockerfile] if dockerfile else []
     with step(f"Build the image {reference}", 120):
         # The legacy builder is there in every docker; the host's network reaches what the host reaches.
         run(
-            ["docker", "build", "--network=host", f"--label=build.inputs={inputs}", "--tag", reference, *extra, context],
+            [
+                "docker",
+                "build",
+                "--network=host",
+                f"--label=build.inputs={inputs}",
+                "--tag",
+                reference,
+                *extra,
+                context,
+            ],
             env={"DOCKER_BUILDKIT": "0"},
         )
 
@@ -125,7 +136,7 @@ def bootstrap(work: Path) -> None:
             "--include=ca-certificates",
             "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg",
             "--customize-hook=copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs",
-            "--customize-hook=rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/usr/share/doc/* \"$1\"/usr/share/man/*",
+            '--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/usr/share/doc/* "$1"/usr/share/man/*',
             "trixie",
             str(root),
             mirror(),
@@ -142,7 +153,7 @@ def scratch_image(reference: str, binary: Path, name: str, arguments: str = "") 
         return
     with tempfile.TemporaryDirectory() as work:
         shutil.copy(binary, Path(work) / name)
-        entry = f'ENTRYPOINT ["/usr/local/bin/{name}"]\n' if not arguments else arguments
+        entry = arguments or f'ENTRYPOINT ["/usr/local/bin/{name}"]\n'
         (Path(work) / "Dockerfile").write_text(
             f"FROM scratch\nCOPY {name} /usr/local/bin/{name}\nENV PATH=/usr/local/bin\n{entry}"
         )
@@ -166,8 +177,8 @@ def control_plane_images() -> dict[str, str]:
             with tempfile.TemporaryDirectory() as work:
                 shutil.copy(kubernetes / name, work)
                 (Path(work) / "Dockerfile").write_text(
-                    f"FROM {BASE}\nRUN apt-get update && apt-get install -y --no-install-recommends iptables ipset conntrack kmod"
-                    f" nftables && rm -rf /var/lib/apt/lists/*\nCOPY {name} /usr/local/bin/{name}\n"
+                    f"FROM {BASE}\nRUN apt-get update && apt-get install -y --no-install-recommends conntrack ipset"
+                    f" iptables kmod nftables && rm -rf /var/lib/apt/lists/*\nCOPY {name} /usr/local/bin/{name}\n"
                 )
                 docker_build(reference, Path(work), inputs)
         elif name in {"etcd", "coredns"}:

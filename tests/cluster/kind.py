@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess  # noqa: S404
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +93,11 @@ def network_script(node: str, networks: dict[str, str], addresses: dict[str, str
             {
                 "type": "ptp",
                 "ipMasq": False,
-                "ipam": {"type": "host-local", "ranges": [[{"subnet": networks[node]}]], "routes": [{"dst": "0.0.0.0/0"}]},
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": networks[node]}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
             },
             {"type": "portmap", "capabilities": {"portMappings": True}},
         ],
@@ -181,7 +185,9 @@ def up(cluster: Cluster) -> None:
     if not images.registry_reachable():
         with step("Start the ingress stand-in (Traefik serves class nginx)", 10):
             kubectl(cluster, "apply", "--server-side", "-f", str(HERE / "manifests" / "traefik-standin.yaml"))
-            kubectl(cluster, "-n", "ingress-standin", "rollout", "status", "deployment/traefik-standin", "--timeout=120s")
+            kubectl(
+                cluster, "-n", "ingress-standin", "rollout", "status", "deployment/traefik-standin", "--timeout=120s"
+            )
     describe(cluster, str(cluster.kubeconfig), cluster.context)
 
 
@@ -252,7 +258,7 @@ def load(cluster: Cluster, names: list[str] | None = None) -> None:
 
 def pour(reference: str, node: str) -> None:
     """Stream an image into a node's containerd, with no file in between."""
-    with subprocess.Popen(["docker", "save", reference], stdout=subprocess.PIPE) as saving:  # noqa: S603, S607
+    with subprocess.Popen(["docker", "save", reference], stdout=subprocess.PIPE) as saving:
         run(["docker", "exec", "-i", node, "ctr", "-n", "k8s.io", "images", "import", "-"], stdin=saving.stdout)
     if saving.returncode != 0:
         raise Failure(f"docker save {reference} ended with {saving.returncode}")
@@ -260,7 +266,11 @@ def pour(reference: str, node: str) -> None:
 
 def describe(cluster: Cluster, kubeconfig: str, context: str) -> None:
     """Write which cluster this is as inventory variables, so that a play can't reach another one by accident."""
-    argv: list[str | Path] = [tools() / "kubectl", f"--kubeconfig={kubeconfig}", *([f"--context={context}"] if context else [])]
+    argv: list[str | Path] = [
+        tools() / "kubectl",
+        f"--kubeconfig={kubeconfig}",
+        *([f"--context={context}"] if context else []),
+    ]
     uid = run([*argv, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"]).strip()
     context = context or run([*argv, "config", "current-context"]).strip()
     facts: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess  # noqa: S404
+import subprocess
 import sys
 import threading
 import time
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 from contextlib import contextmanager
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818  # what a person reads, not a bug
     """Something a person has to know; the message says what to do."""
 
 
 def say(text: str) -> None:
     """Print a line at once."""
-    print(text, flush=True)  # noqa: T201
+    print(text, flush=True)
 
 
 @contextmanager
 def step(what: str, usual_seconds: float = 0) -> Iterator[None]:
     """Announce a step; every 30 s say that it is still running, at the end how long it took."""
-    usual = f" (usually {usual_seconds / 60:.0f} min)" if usual_seconds >= 60 else ""  # noqa: PLR2004
+    usual = f" (usually {usual_seconds / 60:.0f} min)" if usual_seconds >= 60 else ""
     say(f"==> {what}{usual}")
     begun = time.monotonic()
     done = threading.Event()
@@ -47,7 +47,7 @@ def step(what: str, usual_seconds: float = 0) -> Iterator[None]:
     say(f"    {what}: done in {time.monotonic() - begun:.0f} s")
 
 
-def run(
+def run(  # noqa: PLR0913  # each is one property of the command
     argv: Sequence[str | Path],
     *,
     env: Mapping[str, str] | None = None,
@@ -63,7 +63,7 @@ def run(
     """
     command = [str(part) for part in argv]
     try:
-        result = subprocess.run(  # noqa: S603
+        result = subprocess.run(
             command,
             env={**os.environ, **env} if env else None,
             cwd=cwd,
@@ -84,5 +84,5 @@ def run(
 
 def fail(message: str) -> int:
     """Print an error and return the exit code that goes with it."""
-    print(f"\nERROR: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"\nERROR: {message}", file=sys.stderr, flush=True)
     return 1

@@ -26,8 +26,16 @@ def test_the_right_cluster_is_accepted() -> None:
         ({"version": "v1.33.9"}, {}, ["v1.33.9", "1.34 to 1.37"]),
         ({"version": "v1.38.0"}, {}, ["v1.38.0", "1.34 to 1.37"]),
         ({"problem": "MaxRetryError: refused"}, {}, ["can't be looked at", "refused"]),
-        ({"denied": [{"verb": "patch", "resource": "roles", "group": "rbac", "namespace": "app"}]}, {}, ["patch roles.rbac", "app"]),
-        ({"denied": [{"verb": "create", "resource": "namespaces", "group": ""}]}, {}, ["create namespaces in the whole cluster"]),
+        (
+            {"denied": [{"verb": "patch", "resource": "roles", "group": "rbac", "namespace": "app"}]},
+            {},
+            ["patch roles.rbac", "app"],
+        ),
+        (
+            {"denied": [{"verb": "create", "resource": "namespaces", "group": ""}]},
+            {},
+            ["create namespaces in the whole cluster"],
+        ),
     ],
 )
 def test_any_other_is_refused_with_what_was_expected_and_found(
@@ -63,7 +71,11 @@ def test_an_uncertain_connection_is_refused(values: dict[str, Any], ambient: dic
 
 @pytest.mark.parametrize(
     ("values", "ambient"),
-    [(NAMED, {}), (NAMED, {"K8S_AUTH_VERIFY_SSL": "true"}), (BY_HOST, {"K8S_AUTH_HOST": "https://a:6443", "K8S_AUTH_API_KEY": "t"})],
+    [
+        (NAMED, {}),
+        (NAMED, {"K8S_AUTH_VERIFY_SSL": "true"}),
+        (BY_HOST, {"K8S_AUTH_HOST": "https://a:6443", "K8S_AUTH_API_KEY": "t"}),
+    ],
 )
 def test_a_certain_connection_is_accepted(values: dict[str, Any], ambient: dict[str, str]) -> None:
     assert rules_platform.connection_errors(values, ambient) == []

@@ -18,7 +18,11 @@ def config_map(name: str = "a", **metadata: Any) -> dict[str, Any]:
 def live(kind: str = "ConfigMap", **metadata: Any) -> dict[str, Any]:
     labels = {"app.kubernetes.io/instance": "exchange", "app.kubernetes.io/managed-by": "ansible"}
     fields = [{"manager": MANAGER, "operation": "Apply"}]
-    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a", "labels": labels, "managedFields": fields, **metadata}}
+    return {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": {"name": "a", "labels": labels, "managedFields": fields, **metadata},
+    }
 
 
 def test_namespace_and_labels_are_filled_in_and_what_the_template_says_is_kept() -> None:
@@ -38,7 +42,11 @@ def test_namespace_and_labels_are_filled_in_and_what_the_template_says_is_kept()
 
 def test_cluster_wide_kinds_get_no_namespace_and_others_no_version() -> None:
     role, plain = objects.prepare(
-        [{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "a"}}, config_map()], COMPONENT
+        [
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "a"}},
+            config_map(),
+        ],
+        COMPONENT,
     )
     assert "namespace" not in role["metadata"]
     assert "app.kubernetes.io/version" not in plain["metadata"]["labels"]
@@ -46,11 +54,19 @@ def test_cluster_wide_kinds_get_no_namespace_and_others_no_version() -> None:
 
 def test_only_secrets_that_differ_are_applied_and_no_value_is_shown() -> None:
     documents = [
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"password": "geheim", "user": "u"}}
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name},
+            "stringData": {"password": "geheim", "user": "u"},
+        }
         for name in ("same", "other", "new")
     ]
     prepared = objects.prepare(documents, COMPONENT)
-    existing = {"app/same": {"password": "geheim", "user": "u", "kept": "x"}, "app/other": {"password": "alt", "user": "u"}}
+    existing = {
+        "app/same": {"password": "geheim", "user": "u", "kept": "x"},
+        "app/other": {"password": "alt", "user": "u"},
+    }
     due = objects.secrets_to_apply(prepared, existing)
     assert [item["metadata"]["name"] for item in due] == ["other", "new"]
     lines = objects.secret_changes(due, existing)
@@ -86,7 +102,7 @@ def test_only_what_we_applied_and_nobody_owns_may_be_pruned(item: dict[str, Any]
 def test_leftovers_are_what_was_applied_before_and_is_not_wanted_now() -> None:
     kept, gone = (objects.prepare([config_map(name)], COMPONENT)[0] for name in ("kept", "gone"))
     claim = "v1 PersistentVolumeClaim app/data"
-    before = objects.applied_list([kept, gone], []) + [claim]
+    before = [*objects.applied_list([kept, gone], []), claim]
     left = objects.leftovers(before, [kept])
     assert left == [{"api_version": "v1", "kind": "ConfigMap", "namespace": "app", "name": "gone"}]
     assert objects.applied_list([kept], left) == ["v1 ConfigMap app/gone", "v1 ConfigMap app/kept"]
@@ -95,7 +111,11 @@ def test_leftovers_are_what_was_applied_before_and_is_not_wanted_now() -> None:
 def test_changes_are_listed_with_their_differences_but_without_noise() -> None:
     before = {"metadata": {"name": "a", "uid": "1", "managedFields": []}, "data": {"k": "old"}}
     after = {"metadata": {"name": "a", "uid": "2", "managedFields": [1]}, "data": {"k": "new"}, "status": {"x": 1}}
-    one = {"changed": True, "result": {**live(), "metadata": {"name": "a", "namespace": "app"}}, "diff": {"before": before, "after": after}}
+    one = {
+        "changed": True,
+        "result": {**live(), "metadata": {"name": "a", "namespace": "app"}},
+        "diff": {"before": before, "after": after},
+    }
     same = {**one, "changed": False}
     assert objects.changes({"result": {"results": [one, same]}}) == ["ConfigMap app/a"]
     text = "\n".join(objects.changes({"result": {"results": [one, same]}}, with_diff=True))

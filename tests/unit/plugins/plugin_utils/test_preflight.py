@@ -24,7 +24,9 @@ def role() -> Role:
         "db",
         OPTIONS,
         frozenset({"db_computed"}),
-        lambda values: [Finding("db_replicas", values["db_replicas"], "expected 1 to 9")] if values["db_replicas"] < 1 else [],
+        lambda values: (
+            [Finding("db_replicas", values["db_replicas"], "expected 1 to 9")] if values["db_replicas"] < 1 else []
+        ),
     )
 
 

@@ -18,7 +18,11 @@ def test_readiness(case: dict[str, Any]) -> None:
 
 
 def test_what_is_not_ready_is_named() -> None:
-    live = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "web", "namespace": "app", "generation": 1}}
+    live = {
+        "kind": "Deployment",
+        "apiVersion": "apps/v1",
+        "metadata": {"name": "web", "namespace": "app", "generation": 1},
+    }
     expected = [{"kind": "Deployment", "name": "web", "namespace": "app", "api_version": "apps/v1"}]
     assert not_ready({"result": live}) == expected
     assert not_ready({"result": {"results": [{"result": live}]}}) == expected
