@@ -1,0 +1,85 @@
+{{/*
+Environment of a process. Call with (dict "root" $ "process" <map with env and secretEnv>). What env and secretEnv set
+replaces what the chart would.
+*/}}
+{{- define "exchange.environment" -}}
+{{- $v := .root.Values }}
+{{- $secrets := merge (dict) (.process.secretEnv | default dict) $v.secretEnv }}
+{{- $texts := merge (dict) (.process.env | default dict) $v.env }}
+{{- $set := concat (keys $secrets) (keys $texts) }}
+{{- $db := $v.database }}
+{{- if $db.host }}
+{{- $certificate := ternary $db.caPath "" (ne $db.caKey "") }}
+{{- $fixed := list
+      (list $db.env.host $db.host) (list $db.env.port $db.port) (list $db.env.name $db.name)
+      (list $db.env.sslmode $db.sslmode) (list $db.env.sslrootcert $certificate) }}
+{{- if $db.libpq.enabled }}
+{{- $fixed = concat $fixed (list
+      (list "PGSSLMODE" $db.sslmode) (list "PGSSLROOTCERT" $certificate)
+      (list "PGTARGETSESSIONATTRS" $db.libpq.targetSessionAttrs) (list "PGCONNECT_TIMEOUT" $db.libpq.connectTimeoutSeconds)) }}
+{{- end }}
+{{- range $fixed }}
+{{- if and (index . 0) (ne (toString (index . 1)) "") (not (has (index . 0) $set)) }}
+- name: {{ index . 0 }}
+  value: {{ index . 1 | toString | quote }}
+{{- end }}
+{{- end }}
+{{- range list (list $db.env.user $db.userKey) (list $db.env.password $db.passwordKey) }}
+{{- if and (index . 0) (not (has (index . 0) $set)) }}
+- name: {{ index . 0 }}
+  valueFrom: {secretKeyRef: {name: {{ $db.secret }}, key: {{ index . 1 }}}}
+{{- end }}
+{{- end }}
+{{- if and $db.env.url (not (has $db.env.url $set)) }}
+- name: {{ $db.env.url }}_USER
+  valueFrom: {secretKeyRef: {name: {{ $db.secret }}, key: {{ $db.url.userKey }}}}
+- name: {{ $db.env.url }}_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ $db.secret }}, key: {{ $db.url.passwordKey }}}}
+- name: {{ $db.env.url }}
+  value: {{ printf "%s://$(%s_USER):$(%s_PASSWORD)@%s:%d/%s?sslmode=%s%s" $db.url.scheme $db.env.url $db.env.url $db.host (int $db.port) $db.name $db.sslmode (ternary (printf "&sslrootcert=%s" $certificate) "" (ne $certificate "")) | quote }}
+{{- end }}
+{{- end }}
+{{- if $v.hosts }}
+{{- $origins := list }}
+{{- range $v.hosts }}{{ $origins = append $origins (printf "https://%s" .) }}{{ end }}
+{{- range list (list $v.hostsEnv.allowedHosts $v.hosts) (list $v.hostsEnv.csrfTrustedOrigins $origins) }}
+{{- if and (index . 0) (not (has (index . 0) $set)) }}
+- name: {{ index . 0 }}
+  value: {{ join $v.hostsEnv.separator (index . 1) | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if eq $v.media.type "s3" }}
+{{- $s3 := $v.media.s3 }}
+{{- range list (list $s3.env.bucket $s3.bucket) (list $s3.env.endpoint $s3.endpoint) (list $s3.env.region $s3.region) }}
+{{- if and (index . 0) (index . 1) (not (has (index . 0) $set)) }}
+- name: {{ index . 0 }}
+  value: {{ index . 1 | quote }}
+{{- end }}
+{{- end }}
+{{- if $s3.secret }}
+{{- range list (list $s3.env.accessKey $s3.accessKeyKey) (list $s3.env.secretKey $s3.secretKeyKey) }}
+{{- if and (index . 0) (not (has (index . 0) $set)) }}
+- name: {{ index . 0 }}
+  valueFrom: {secretKeyRef: {name: {{ $s3.secret }}, key: {{ index . 1 }}}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $name, $reference := $secrets }}
+- name: {{ $name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $reference.secret }}
+      key: {{ $reference.key }}
+      {{- if $reference.optional }}
+      optional: true
+      {{- end }}
+{{- end }}
+{{- range $name, $text := $texts }}
+{{- if not (hasKey $secrets $name) }}
+- name: {{ $name }}
+  value: {{ $text | toString | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
