@@ -11,6 +11,7 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity i
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NGINX_SIZE = re.compile(r"[0-9]{1,12}[kKmMgG]?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -66,6 +67,11 @@ def quantity(value: str, at_least: str = "1m") -> str:
     except ValueError:
         return "expected a Kubernetes quantity such as 512Mi or 250m"
     return "" if number >= parse_quantity(at_least) else f"expected at least {at_least}"
+
+
+def nginx_size(value: str) -> str:
+    """Check a size in NGINX's notation: bytes, or with k, m or g."""
+    return "" if _NGINX_SIZE.fullmatch(value) else "expected a size in NGINX's notation such as 10m, or 0 for no limit"
 
 
 def image(repository: str, tag: str, digest: str) -> str:
