@@ -20,22 +20,22 @@ replaces what the chart would.
 {{- end }}
 {{- range $fixed }}
 {{- if and (index . 0) (ne (toString (index . 1)) "") (not (has (index . 0) $set)) }}
-- name: {{ index . 0 }}
+- name: {{ index . 0 | quote }}
   value: {{ index . 1 | toString | quote }}
 {{- end }}
 {{- end }}
 {{- range list (list $db.env.user $db.userKey) (list $db.env.password $db.passwordKey) }}
 {{- if and (index . 0) (not (has (index . 0) $set)) }}
-- name: {{ index . 0 }}
+- name: {{ index . 0 | quote }}
   valueFrom: {secretKeyRef: {name: {{ $db.secret }}, key: {{ index . 1 }}}}
 {{- end }}
 {{- end }}
 {{- if and $db.env.url (not (has $db.env.url $set)) }}
-- name: {{ $db.env.url }}_USER
+- name: "{{ $db.env.url }}_USER"
   valueFrom: {secretKeyRef: {name: {{ $db.secret }}, key: {{ $db.url.userKey }}}}
-- name: {{ $db.env.url }}_PASSWORD
+- name: "{{ $db.env.url }}_PASSWORD"
   valueFrom: {secretKeyRef: {name: {{ $db.secret }}, key: {{ $db.url.passwordKey }}}}
-- name: {{ $db.env.url }}
+- name: {{ $db.env.url | quote }}
   value: {{ printf "%s://$(%s_USER):$(%s_PASSWORD)@%s:%d/%s?sslmode=%s%s" $db.url.scheme $db.env.url $db.env.url $db.host (int $db.port) $db.name $db.sslmode (ternary (printf "&sslrootcert=%s" $certificate) "" (ne $certificate "")) | quote }}
 {{- end }}
 {{- end }}
@@ -44,7 +44,7 @@ replaces what the chart would.
 {{- range $v.hosts }}{{ $origins = append $origins (printf "https://%s" .) }}{{ end }}
 {{- range list (list $v.hostsEnv.allowedHosts $v.hosts) (list $v.hostsEnv.csrfTrustedOrigins $origins) }}
 {{- if and (index . 0) (not (has (index . 0) $set)) }}
-- name: {{ index . 0 }}
+- name: {{ index . 0 | quote }}
   value: {{ join $v.hostsEnv.separator (index . 1) | quote }}
 {{- end }}
 {{- end }}
@@ -53,21 +53,21 @@ replaces what the chart would.
 {{- $s3 := $v.media.s3 }}
 {{- range list (list $s3.env.bucket $s3.bucket) (list $s3.env.endpoint $s3.endpoint) (list $s3.env.region $s3.region) }}
 {{- if and (index . 0) (index . 1) (not (has (index . 0) $set)) }}
-- name: {{ index . 0 }}
+- name: {{ index . 0 | quote }}
   value: {{ index . 1 | quote }}
 {{- end }}
 {{- end }}
 {{- if $s3.secret }}
 {{- range list (list $s3.env.accessKey $s3.accessKeyKey) (list $s3.env.secretKey $s3.secretKeyKey) }}
 {{- if and (index . 0) (not (has (index . 0) $set)) }}
-- name: {{ index . 0 }}
+- name: {{ index . 0 | quote }}
   valueFrom: {secretKeyRef: {name: {{ $s3.secret }}, key: {{ index . 1 }}}}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- range $name, $reference := $secrets }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   valueFrom:
     secretKeyRef:
       name: {{ $reference.secret }}
@@ -78,7 +78,7 @@ replaces what the chart would.
 {{- end }}
 {{- range $name, $text := $texts }}
 {{- if not (hasKey $secrets $name) }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $text | toString | quote }}
 {{- end }}
 {{- end }}

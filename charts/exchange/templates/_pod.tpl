@@ -4,7 +4,7 @@
 {{- $annotations := merge (dict) (.annotations | default dict) $v.podAnnotations }}
 {{- range $name, $hash := $v.checksums }}
 {{- $_ := set $annotations (printf "checksum/%s" $name) $hash }}
-{{- end }}
+{{- end -}}
 labels:
   {{- include "exchange.labels" (list .root .component) | nindent 2 }}
   app.kubernetes.io/version: {{ include "exchange.version" .root | quote }}
@@ -19,7 +19,7 @@ annotations:
 
 {{/* What all pods share of their spec. Call with (dict "root" $ "component" "web" "serviceAccount" "name" "spread" true). */}}
 {{- define "exchange.podShared" -}}
-{{- $v := .root.Values }}
+{{- $v := .root.Values -}}
 serviceAccountName: {{ .serviceAccount }}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -153,7 +153,7 @@ A container of the image up to its ports and probes. Call with (dict "root" $ "n
 args, env, secretEnv> "resources" <map> "media" false "static" false).
 */}}
 {{- define "exchange.container" -}}
-{{- $v := .root.Values }}
+{{- $v := .root.Values -}}
 name: {{ .name }}
 image: {{ include "exchange.image" .root }}
 imagePullPolicy: {{ $v.image.pullPolicy }}
