@@ -1,13 +1,16 @@
 """gunicorn's configuration; environment variables are listed in docs/app.md."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
 from exchange.environment import Environment, EnvironmentErrors
 
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
 env = Environment(os.environ)
 shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn makes a private file in it
 
@@ -36,30 +39,34 @@ logger_class = "operations.gunicorn_logger.StructuredLogger"
 forwarded_allow_ips = "*"
 
 metrics_port = env.integer("METRICS_PORT", 9090, minimum=0, maximum=65_535)
-# Each process writes its metrics to files here; it is emptied at start, so it belongs to one server alone.
+# Each process writes its metrics to files here; they are removed at start, so it belongs to one server alone.
 metrics_folder = Path(
     env.text(
         "PROMETHEUS_MULTIPROC_DIR",
         f"{shared_memory or '/tmp'}/exchange-metrics-{http_port}",  # noqa: S108 - made by us alone, mode 0700
         pattern=r"/.+",
-        allowed="an absolute path of a folder that may be emptied",
+        allowed="an absolute path of a folder whose *.db files may be removed",
     )
 )
 
-try:
-    env.check()
-except EnvironmentErrors as error:
-    sys.exit(str(error))
+problems = []
+for check in (lambda: settings.DEBUG, env.check):
+    try:
+        check()
+    except (ImproperlyConfigured, EnvironmentErrors) as error:
+        problems.append(str(error))
+if problems:
+    # The messages say it all; a traceback would bury them.
+    sys.exit("\n".join(problems))
 
-# prometheus_client decides on import, by this variable, where values are kept.
+# prometheus_client decides by this variable, when it is imported, where values are kept.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_folder)
-
-
-def on_starting(_server: Any) -> None:
-    """Start with empty metrics: files of processes that are gone would be counted again."""
+# Files of processes that are gone would be counted again. A reload (SIGHUP) reads this file again: it keeps them.
+if os.environ.get("EXCHANGE_METRICS_OWNER") != str(os.getpid()):
+    os.environ["EXCHANGE_METRICS_OWNER"] = str(os.getpid())
     metrics_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for file in metrics_folder.iterdir():
-        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    for file in metrics_folder.glob("*.db"):
+        file.unlink()
 
 
 def post_worker_init(_worker: Any) -> None:

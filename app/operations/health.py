@@ -35,7 +35,7 @@ def _known_migrations() -> frozenset[tuple[str, str]]:
     """Return the migrations that this code comes with; they don't change while the process runs."""
     global _known  # noqa: PLW0603 - read from disk once a process
     if _known is None:
-        loader = MigrationLoader(None, ignore_no_initial=True)
+        loader = MigrationLoader(None)
         _known = frozenset(loader.disk_migrations)
     return _known
 

@@ -244,7 +244,7 @@ def build_owned(name: str) -> str:
     base = ensure_base()
     context = OWNED[name]
     if name == "exchange":
-        paths = [PROJECT / "Dockerfile", PROJECT / "app", PROJECT / "requirements" / "app.txt"]
+        paths = [PROJECT / "Dockerfile", PROJECT / "app", PROJECT / ".dockerignore", PROJECT / "requirements" / "app.lock"]
         inputs = folder_digest(*paths, extra=base)
     else:
         inputs = folder_digest(context, extra=base)

@@ -1,0 +1,70 @@
+"""The ledger in the admin: to look at, never to touch."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from ledger.models import Account, Asset, Movement, Posting, Transfer
+
+
+class ReadOnly:
+    """Takes away everything but looking."""
+
+    def has_add_permission(self, *_args: Any, **_kwargs: Any) -> bool:
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+
+class PostingInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    """The postings of a movement."""
+
+    model = Posting
+
+
+@admin.register(Asset)
+class AssetAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Assets."""
+
+    list_display: ClassVar = ["code", "name", "decimals"]
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Accounts and balances."""
+
+    list_display: ClassVar = ["id", "owner", "asset", "kind", "balance"]
+    list_filter: ClassVar = ["asset", "kind"]
+    search_fields: ClassVar = ["owner__username", "owner__email"]
+    list_select_related = True
+
+
+@admin.register(Movement)
+class MovementAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Movements with their postings."""
+
+    list_display: ClassVar = ["id", "kind", "key", "created_at"]
+    list_filter: ClassVar = ["kind"]
+    search_fields: ClassVar = ["key"]
+    inlines: ClassVar = [PostingInline]
+    show_full_result_count = False
+
+
+@admin.register(Transfer)
+class TransferAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Deposits and withdrawals."""
+
+    list_display: ClassVar = ["id", "user", "direction", "amount", "asset", "state", "created_at"]
+    list_filter: ClassVar = ["direction", "state", "asset"]
+    search_fields: ClassVar = ["id", "user__username", "destination"]
+    list_select_related = True

@@ -1,0 +1,94 @@
+"""The invariants of the books, each as a query that finds what breaks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import connection, transaction
+
+# name of the invariant -> query whose rows are the violations, each one text
+INVARIANTS: Final = {
+    "postings of a movement sum to zero per asset": """
+        SELECT format('movement %s: %s %s', movement_id, sum(amount), asset_id) FROM ledger_posting
+        GROUP BY movement_id, asset_id HAVING sum(amount) <> 0
+    """,
+    "a movement has as many postings as it says": """
+        SELECT format('movement %s: %s of %s', m.id, count(p.id), m.lines) FROM ledger_movement m
+        LEFT JOIN ledger_posting p ON p.movement_id = m.id GROUP BY m.id HAVING count(p.id) <> m.lines
+    """,
+    "a balance is the sum of the account's postings": """
+        SELECT format('account %s: balance %s, postings %s', a.id, a.balance, coalesce(sum(p.amount), 0))
+        FROM ledger_account a LEFT JOIN ledger_posting p ON p.account_id = a.id
+        WHERE a.balance IS NOT NULL GROUP BY a.id HAVING a.balance <> coalesce(sum(p.amount), 0)
+    """,
+    "no customer's balance is negative": """
+        SELECT format('account %s: %s', id, balance) FROM ledger_account WHERE balance < 0
+    """,
+    "no amount is finer than its asset": """
+        SELECT format('posting %s: %s %s', p.id, p.amount, p.asset_id) FROM ledger_posting p
+        JOIN ledger_asset s ON s.code = p.asset_id WHERE scale(trim_scale(p.amount)) > s.decimals
+    """,
+    "what remains of a hold is the sum of its postings": """
+        SELECT format('hold %s: remaining %s, postings %s', h.id, h.remaining, coalesce(sum(p.amount), 0))
+        FROM ledger_hold h LEFT JOIN ledger_posting p ON p.hold_id = h.id
+        GROUP BY h.id HAVING h.remaining <> coalesce(sum(p.amount), 0) OR h.remaining < 0
+    """,
+    "a held balance is the sum of its holds": """
+        SELECT format('account %s: balance %s, holds %s', a.id, a.balance, coalesce(sum(h.remaining), 0))
+        FROM ledger_account a LEFT JOIN ledger_hold h ON h.account_id = a.id
+        WHERE a.kind = 'held' GROUP BY a.id HAVING a.balance <> coalesce(sum(h.remaining), 0)
+    """,
+    "a withdrawal holds its amount while it is pending, and nothing after": """
+        SELECT format('transfer %s: %s, held %s of %s', t.id, t.state, h.remaining, t.amount)
+        FROM ledger_transfer t JOIN ledger_hold h ON h.id = t.hold_id
+        WHERE h.remaining <> CASE t.state WHEN 'pending' THEN t.amount ELSE 0 END
+    """,
+    "a transfer moved its amount if it was confirmed, and only then": """
+        SELECT format('transfer %s: %s, movement %s', t.id, t.state, coalesce(m.kind, 'none'))
+        FROM ledger_transfer t LEFT JOIN ledger_movement m ON m.key = 'transfer:' || t.id
+        LEFT JOIN ledger_posting p ON p.movement_id = m.id AND p.account_id IN (
+            SELECT id FROM ledger_account WHERE kind = 'rail' AND asset_id = t.asset_id)
+        WHERE (t.state = 'confirmed') IS DISTINCT FROM
+            (m.kind = t.direction AND p.amount = CASE t.direction WHEN 'deposit' THEN -t.amount ELSE t.amount END)
+            AND NOT (t.state <> 'confirmed' AND (m.id IS NULL OR m.kind = 'release'))
+    """,
+    "every deposit or withdrawal has its transfer": """
+        SELECT format('movement %s: %s', m.id, m.key) FROM ledger_movement m
+        LEFT JOIN ledger_transfer t ON m.key = 'transfer:' || t.id AND t.state = 'confirmed'
+        WHERE m.kind IN ('deposit', 'withdrawal') AND t.id IS NULL
+    """,
+    "the database's guards are in place": """
+        SELECT format('trigger %s on %s is missing or disabled', wanted.trigger, wanted.relation)
+        FROM (VALUES ('ledger_movement', 'append_only'), ('ledger_movement', 'balances'),
+            ('ledger_posting', 'append_only'), ('ledger_posting', 'apply_postings'),
+            ('ledger_account', 'kept'), ('ledger_account', 'guard'), ('ledger_hold', 'kept'), ('ledger_hold', 'guard'),
+            ('ledger_transfer', 'kept'), ('ledger_transfer', 'guard'), ('ledger_asset', 'kept'),
+            ('ledger_asset', 'guard')) AS wanted (relation, trigger)
+        LEFT JOIN pg_trigger t ON t.tgname = wanted.trigger AND t.tgrelid = to_regclass(wanted.relation)
+            AND t.tgenabled IN ('O', 'A')
+        WHERE t.oid IS NULL
+    """,
+}
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Something that must never be."""
+
+    invariant: str
+    detail: str
+
+
+def violations(limit_per_invariant: int = 20) -> list[Violation]:
+    """Check every invariant against one snapshot of the books; may run beside a live exchange."""
+    found = []
+    outermost = not connection.in_atomic_block
+    with transaction.atomic(), connection.cursor() as cursor:
+        if outermost:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        for invariant, query in INVARIANTS.items():
+            cursor.execute(f"{query} LIMIT {limit_per_invariant:d}")
+            found += [Violation(invariant, row[0]) for row in cursor.fetchall()]
+    return found

@@ -1,0 +1,102 @@
+"""A PostgreSQL server of the tests' own, as a pytest plugin: private folder, free port, gone afterwards.
+
+Set TEST_DATABASE_HOST (and _PORT, _USER, _PASSWORD) to use a server that runs already; the user must be allowed to
+create databases.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+INSTALLED = Path("/usr/lib/postgresql")
+HOW = "install PostgreSQL's server (Debian: apt-get install postgresql), or set TEST_DATABASE_HOST to one that runs"
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self) -> None:
+        """Make a cluster in a temporary folder and start it; all of it is in vain the moment it stops."""
+        self.folder = Path(tempfile.mkdtemp(prefix="exchange-tests-"))
+        self.port = free_port()
+        self.bin = newest_bin()
+        # PostgreSQL refuses to run as root.
+        self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        shutil.chown(self.folder, self.user)
+        (self.folder / "password").write_text("tests")
+        shutil.chown(self.folder / "password", self.user)
+        data = self.folder / "data"
+        self._run(
+            "initdb", f"--pgdata={data}", "--username=tests", f"--pwfile={self.folder}/password",
+            "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
+        )  # fmt: skip
+        options = (
+            f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self.folder}"
+            " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=60"
+        )
+        self._run("pg_ctl", "--wait", f"--pgdata={data}", f"--log={self.folder}/log", f"--options={options}", "start")
+
+    def stop(self) -> None:
+        """Stop the server and remove its folder."""
+        self._run("pg_ctl", "--wait", "--mode=immediate", f"--pgdata={self.folder}/data", "stop")
+        shutil.rmtree(self.folder)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        with tempfile.TemporaryFile("w+") as output:
+            done = subprocess.run(  # noqa: S603 - our own arguments
+                [self.bin / program, *arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                user=self.user if os.geteuid() == 0 else None,
+                check=False,
+            )
+            output.seek(0)
+            if done.returncode:
+                raise pytest.UsageError(f"{program} failed with exit code {done.returncode}:\n{output.read()}")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def newest_bin() -> Path:
+    """Return the folder of the newest installed server's programs."""
+    found = sorted((int(path.parent.parent.name), path.parent) for path in INSTALLED.glob("[0-9]*/bin/initdb"))
+    if found:
+        return found[-1][1]
+    program = shutil.which("initdb")
+    if program is None:
+        raise pytest.UsageError(f"the application's tests need PostgreSQL and found no initdb: {HOW}")
+    return Path(program).resolve().parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Start the server and point the settings at it, before Django reads them."""
+    given = os.environ.get("TEST_DATABASE_HOST")
+    if not given:
+        server = Server()
+        early_config.add_cleanup(server.stop)
+    os.environ.update(
+        {
+            "DATABASE_HOST": given or "127.0.0.1",
+            "DATABASE_PORT": os.environ.get("TEST_DATABASE_PORT", "5432") if given else str(server.port),
+            "DATABASE_NAME": "postgres",
+            "DATABASE_USER": os.environ.get("TEST_DATABASE_USER", "postgres") if given else "tests",
+            "DATABASE_PASSWORD": os.environ.get("TEST_DATABASE_PASSWORD", "") if given else "tests",
+            "DATABASE_SSLMODE": os.environ.get("TEST_DATABASE_SSLMODE", "disable"),
+        }
+    )

@@ -1,0 +1,106 @@
+"""The wallet's pages."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Final, cast
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from ledger.errors import LedgerError
+from ledger.models import Transfer
+from ledger.services.transfers import confirm_transfer, reject_transfer, request_deposit, request_withdrawal
+from wallet.forms import DepositForm, WithdrawalForm
+from wallet.queries import balances, postings
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+HISTORY_PAGE: Final = 50
+MAX_ID: Final = 2**63 - 1
+DECISIONS: Final = {"confirm": confirm_transfer, "reject": reject_transfer}
+
+
+def customer(request: HttpRequest) -> User:
+    """Return who is logged in."""
+    return cast("User", request.user)
+
+
+@login_required
+@require_GET
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """Show balances, pending transfers and the latest activity."""
+    user = customer(request)
+    pending = Transfer.objects.filter(user=user, state=Transfer.State.PENDING).select_related("asset")
+    context = {"balances": balances(user), "pending": pending[:20], "postings": postings(user, None, 8)}
+    return render(request, "wallet/dashboard.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def deposit(request: HttpRequest) -> HttpResponse:
+    """Announce a deposit."""
+    form = DepositForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            request_deposit(customer(request), data["asset"], form.parsed_amount, data["idempotency_key"])
+        except LedgerError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, "Deposit announced. It is credited once it is confirmed.")
+            return redirect("wallet:dashboard")
+    return render(request, "wallet/deposit.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def withdraw(request: HttpRequest) -> HttpResponse:
+    """Ask for a withdrawal."""
+    user = customer(request)
+    form = WithdrawalForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            request_withdrawal(user, data["asset"], form.parsed_amount, data["destination"], data["idempotency_key"])
+        except LedgerError as error:
+            form.add_error("amount", str(error))
+        else:
+            messages.success(request, "Withdrawal requested. The amount is held until it is confirmed.")
+            return redirect("wallet:dashboard")
+    context = {"form": form, "balances": balances(user)}
+    return render(request, "wallet/withdraw.html", context, status=400 if form.errors else 200)
+
+
+@login_required
+@require_POST
+def decide(request: HttpRequest, transfer_id: uuid.UUID, decision: str) -> HttpResponse:
+    """Play the rail: confirm or reject one's own transfer, where rails are simulated."""
+    if not settings.SIMULATED_RAILS or decision not in DECISIONS:
+        raise Http404
+    transfer = get_object_or_404(Transfer, pk=transfer_id, user=customer(request))
+    try:
+        decided = DECISIONS[decision](transfer.pk)
+    except LedgerError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{decided.get_direction_display()} {decided.state}.")
+    return redirect("wallet:dashboard")
+
+
+@login_required
+@require_GET
+def history(request: HttpRequest) -> HttpResponse:
+    """Show every posting, newest first, page by page."""
+    text = request.GET.get("before", "")
+    valid = text.isascii() and text.isdigit() and len(text) < len(str(MAX_ID))
+    before = int(text) if valid else None
+    found = postings(customer(request), before, HISTORY_PAGE + 1)
+    page, more = found[:HISTORY_PAGE], len(found) > HISTORY_PAGE
+    context = {"postings": page, "next_before": page[-1].pk if more else None, "first_page": before is None}
+    return render(request, "wallet/history.html", context)
