@@ -1,0 +1,137 @@
+"""What must be the same in several files is; links lead somewhere; nothing of one machine is in the project."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+PROJECT = Path(__file__).resolve().parents[2]
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+# A home directory with a user's name in it, or root's; `~` says it for everybody.
+HOME = re.compile(r"(?<![\w.:-])/(?:root|home/[a-z][\w-]*)/")
+# Files that say what may not stand elsewhere.
+ABOUT_PATHS = frozenset({"tests/unit/test_repository.py"})
+BUILT = re.compile(r"cryptoexchange-platform-\d[\w.-]*\.tar\.gz$|(^|/)(__pycache__|\.venv|build)/|\.py[co]$|\.retry$")
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load((PROJECT / name).read_text())
+
+
+def tracked() -> list[str]:
+    """Return the files under version control that are there, as paths from the project's root."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    return [name for name in listed.stdout.split("\0") if name and (PROJECT / name).is_file()]
+
+
+def text_of(name: str) -> str:
+    content = (PROJECT / name).read_bytes()
+    return "" if b"\0" in content else content.decode(errors="replace")
+
+
+def collections() -> dict[str, str]:
+    return {item["name"]: item["version"] for item in load("collections/requirements.yml")["collections"]}
+
+
+def test_galaxy_and_requirements_name_the_same_collections() -> None:
+    assert load("galaxy.yml")["dependencies"] == collections()
+
+
+@pytest.mark.parametrize(("name", "versions"), collections().items())
+def test_the_ansible_package_carries_a_collection_that_fits(name: str, versions: str) -> None:
+    spec = importlib.util.find_spec("ansible_collections")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    places = [Path(place, *name.split("."), "MANIFEST.json") for place in spec.submodule_search_locations]
+    manifest = next(place for place in places if place.exists())
+    installed = yaml.safe_load(manifest.read_text())["collection_info"]["version"]
+    assert Version(installed) in SpecifierSet(versions)
+
+
+def test_ansible_core_is_as_new_as_the_collection_needs() -> None:
+    needed = SpecifierSet(load("meta/runtime.yml")["requires_ansible"])
+    assert Version(importlib.metadata.version("ansible-core")) in needed
+    lines = (PROJECT / "requirements" / "control-node.txt").read_text().splitlines()
+    ansible = next(Requirement(line.partition("#")[0]) for line in lines if line.startswith("ansible>"))
+    assert Version(importlib.metadata.version("ansible")) in ansible.specifier
+
+
+def test_the_readme_names_the_supported_kubernetes() -> None:
+    supported = load("roles/platform/vars/main.yml")
+    oldest, newest = supported["platform_kubernetes_oldest"], supported["platform_kubernetes_newest"]
+    assert f"Kubernetes {oldest} to {newest}" in (PROJECT / "README.md").read_text()
+
+
+def test_the_cluster_of_the_tests_runs_a_supported_kubernetes() -> None:
+    supported = load("roles/platform/vars/main.yml")
+    minor = Version(load("tests/cluster/versions.yml")["kubernetes"].removeprefix("v")).release[:2]
+    oldest, newest = (Version(supported[f"platform_kubernetes_{end}"]).release for end in ("oldest", "newest"))
+    assert oldest <= minor <= newest
+
+
+def test_every_role_says_the_same_about_itself() -> None:
+    metas = [load(str(path.relative_to(PROJECT))) for path in PROJECT.glob("roles/*/meta/main.yml")]
+    facts = {(meta["galaxy_info"]["license"], meta["galaxy_info"]["min_ansible_version"]) for meta in metas}
+    assert facts == {("Apache-2.0", "2.19")}
+
+
+@pytest.mark.parametrize("name", [name for name in tracked() if name.endswith(".md")])
+def test_links_lead_somewhere(name: str) -> None:
+    page = PROJECT / name
+    targets = [target.partition("#") for target in LINK.findall(page.read_text())]
+    broken = []
+    for path, _, anchor in targets:
+        if "://" in path or path.startswith("mailto:"):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists():
+            broken.append(path)
+        elif anchor and target.suffix == ".md" and anchor not in anchors(target.read_text()):
+            broken.append(f"{path}#{anchor}")
+    assert broken == []
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings, as forges make them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_no_file_names_a_home_directory() -> None:
+    found = [
+        f"{name}: {match[0]}"
+        for name in tracked()
+        if name not in ABOUT_PATHS
+        for match in [HOME.search(text_of(name))]
+        if match
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_home"),
+    [
+        ("open /root/.kube/config", True),
+        ('"/home/jane/.ssh"', True),
+        ("~/.kube/prod", False),
+        ("$HOME/.cache", False),
+        ("mount at /home/", False),
+        ("https://example.org/home/page/", False),
+    ],
+)
+def test_a_home_directory_is_recognised(text: str, *, is_home: bool) -> None:
+    assert bool(HOME.search(text)) is is_home
+
+
+def test_nothing_that_is_built_is_kept() -> None:
+    assert [name for name in tracked() if BUILT.search(name)] == []
