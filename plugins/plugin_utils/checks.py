@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity import parse_quantity
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_REGISTRY = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*/?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NGINX_SIZE = re.compile(r"[0-9]{1,12}[kKmMgG]?")
@@ -24,6 +25,11 @@ def host_name(value: str) -> str:
     """Check a DNS name of several labels (RFC 1123)."""
     good = 0 < len(value) <= 253 and all(_LABEL.fullmatch(label) for label in value.split("."))  # noqa: PLR2004
     return "" if good else "expected a host name such as exchange.example.com"
+
+
+def object_name(value: str) -> str:
+    """Check the name of a Kubernetes object (RFC 1123: several labels)."""
+    return "expected a name of lower-case letters, digits, '-' and '.'" if host_name(value) else ""
 
 
 def host_or_address(value: str) -> str:
@@ -83,6 +89,11 @@ def image(repository: str, tag: str, digest: str) -> str:
     if tag == "latest":
         return "tag: latest moves; name a version"
     return "" if _TAG.fullmatch(tag) else "tag: expected a tag such as 1.2.3, or give a digest"
+
+
+def image_registry(value: str) -> str:
+    """Check what stands before an image's repository: a registry's host and a path, without a scheme."""
+    return "" if _REGISTRY.fullmatch(value) else "expected a registry and a path such as registry.example.com/mirror"
 
 
 def environment_name(value: str) -> str:

@@ -35,6 +35,16 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
     if len(set(namespaces)) < len(namespaces):
         found.append(Finding("platform_namespace_*", namespaces, "expected four different namespaces"))
     check("platform_ingress_class", checks.dns_label(values["platform_ingress_class"]))
+    for name in ("platform_storage_class", "platform_image_pull_secret", "platform_tls_issuer_name"):
+        check(name, values[name] and checks.object_name(values[name]))
+    check(
+        "platform_image_registry",
+        values["platform_image_registry"] and checks.image_registry(values["platform_image_registry"]),
+    )
+    # The API's own limit.
+    length = len(values["platform_field_manager"])
+    check("platform_field_manager", "" if 0 < length <= 128 else "expected 1 to 128 characters")  # noqa: PLR2004
+    check("platform_database_name", "" if values["platform_database_name"] else "expected a database's name")
     check("platform_database_host", checks.host_or_address(values["platform_database_host"]))
     check("platform_database_port", checks.port(values["platform_database_port"]))
     check("platform_wait_timeout_seconds", checks.between(values["platform_wait_timeout_seconds"], 10, 7200))
