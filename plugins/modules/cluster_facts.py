@@ -74,13 +74,12 @@ applied:
   returned: on success
 """
 
+import contextlib
 import copy
 from typing import Any
 
-try:
+with contextlib.suppress(ImportError):  # AnsibleK8SModule says what to install
     from kubernetes.client import VersionApi
-except ImportError:  # AnsibleK8SModule says what to install
-    pass
 
 from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC

@@ -19,11 +19,24 @@ WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob
 # What pruning may remove. Never a claim, a volume, a Secret or a namespace.
 PRUNABLE = frozenset(
     {
-        "ClusterRole", "ClusterRoleBinding", "ConfigMap", "CronJob", "DaemonSet", "Deployment",
-        "HorizontalPodAutoscaler", "Ingress", "IngressClass", "NetworkPolicy", "PodDisruptionBudget", "Role", "RoleBinding", "Service",
-        "ServiceAccount", "StatefulSet",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ConfigMap",
+        "CronJob",
+        "DaemonSet",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "Ingress",
+        "IngressClass",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Role",
+        "RoleBinding",
+        "Service",
+        "ServiceAccount",
+        "StatefulSet",
     }
-)  # fmt: skip
+)
 
 
 def plain(value: Any) -> Any:

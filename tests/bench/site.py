@@ -42,7 +42,7 @@ def site() -> tuple[float, int]:
 
 
 def rendered() -> list[dict[str, object]]:
-    """Return what site.yml applies, without Secrets: its lists of applied objects say which; and the chart's objects."""
+    """Return what site.yml applies, without Secrets: by its lists of applied objects, and the chart's objects."""
     cluster = CLUSTERS["demo"]
     lists = json.loads(
         kubectl(
@@ -106,7 +106,7 @@ def main() -> int:
         seconds, changed = site()
         if changed != 0:
             return fail(
-                f"site.yml said changed={changed}: run it once before the benchmark, which measures runs that change nothing"
+                f"site.yml said changed={changed}; only runs that change nothing are measured: run it once before"
             )
         trials.append({"site_seconds": seconds, "kubectl_seconds": kubectl_apply(path)})
         say(f"    trial {number} of {TRIALS}: site.yml {seconds:.1f} s, kubectl {trials[-1]['kubectl_seconds']:.1f} s")

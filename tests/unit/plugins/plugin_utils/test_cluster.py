@@ -9,8 +9,12 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import clu
 
 EXPECTED = {"uid": "u-1", "api_host": "", "oldest": "1.34", "newest": "1.37"}
 FACTS: dict[str, Any] = {
-    "problem": "", "api_host": "https://10.0.0.1:6443", "version": "v1.36.4-eks-99", "namespaces": {"kube-system": "u-1"}, "denied": [],
-}  # fmt: skip
+    "problem": "",
+    "api_host": "https://10.0.0.1:6443",
+    "version": "v1.36.4-eks-99",
+    "namespaces": {"kube-system": "u-1"},
+    "denied": [],
+}
 
 
 def test_the_right_cluster_is_accepted() -> None:
