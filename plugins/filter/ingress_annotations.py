@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.ingress_annotations import annotations
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.ingress_annotations import translate
 
 DOCUMENTATION = r"""
 name: ingress_annotations
@@ -18,11 +18,11 @@ options:
   _input:
     description:
       - Settings by name; those that are left out are left to the controller's own configuration.
-      - C(body_size) (NGINX size such as C(10m); C(0) for no limit), C(connect_timeout_seconds), C(read_timeout_seconds),
-        C(send_timeout_seconds), C(ssl_redirect), C(hsts), C(hsts_max_age_seconds), C(hsts_include_subdomains) (these three
-        for C(f5) only), C(websocket_services) (list of Services), C(next_upstream) (list of NGINX's conditions),
-        C(next_upstream_tries), C(next_upstream_timeout_seconds), C(use_cluster_ip), C(requests_per_second) (for each client
-        address, with bursts of five times that; C(0) for no limit).
+      - C(body_size) (NGINX size such as C(10m); C(0) for no limit), C(connect_timeout_seconds),
+        C(read_timeout_seconds), C(send_timeout_seconds), C(ssl_redirect), C(websocket_services) (list of Services),
+        C(next_upstream) (list of NGINX's conditions), C(next_upstream_tries), C(next_upstream_timeout_seconds),
+        C(use_cluster_ip), C(requests_per_second) (for each client address, with bursts of five times that; C(0) for no
+        limit); for C(f5) only, C(hsts), C(hsts_max_age_seconds), C(hsts_include_subdomains).
     type: dict
     required: true
   controller:
@@ -48,7 +48,7 @@ _value:
 def ingress_annotations(settings: Mapping[str, Any], controller: str) -> dict[str, str]:
     """Return an Ingress's annotations in a controller's words."""
     try:
-        return annotations(settings, controller)
+        return translate(settings, controller)
     except ValueError as error:
         raise AnsibleFilterError(f"ingress_annotations: {error}") from error
 

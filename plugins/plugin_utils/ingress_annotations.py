@@ -39,13 +39,17 @@ def _size(value: Any) -> str:
     return checks.nginx_size(value) if isinstance(value, str) else "expected text such as 10m"
 
 
+def _texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+
+
 def _services(value: Any) -> str:
-    good = isinstance(value, (list, tuple)) and all(isinstance(name, str) and not checks.dns_label(name) for name in value)
+    good = _texts(value) and not any(checks.dns_label(name) for name in value)
     return "" if good else "expected a list of names of Services"
 
 
 def _conditions(value: Any) -> str:
-    good = isinstance(value, (list, tuple)) and value and NEXT_UPSTREAM.issuperset(value) and len(set(value)) == len(value)
+    good = _texts(value) and value and NEXT_UPSTREAM.issuperset(value) and len(set(value)) == len(value)
     return "" if good else f"expected a list of {', '.join(sorted(NEXT_UPSTREAM))}, each once"
 
 
@@ -96,28 +100,22 @@ def _nothing(_: Any) -> dict[str, str]:
     return {}
 
 
-# Names and value formats: nginx/kubernetes-ingress v5.5.4, internal/k8s/validation.go and internal/configs/annotations.go;
-# kubernetes/ingress-nginx v1.15.1, docs/user-guide/nginx-configuration/annotations.md.
+# Names and value formats: nginx/kubernetes-ingress v5.5.4, internal/k8s/validation.go and
+# internal/configs/annotations.go; kubernetes/ingress-nginx v1.15.1, docs/user-guide/nginx-configuration/annotations.md.
 SETTINGS: dict[str, Setting] = {
     "body_size": Setting(_size, _one("client-max-body-size"), _one("proxy-body-size")),
     "connect_timeout_seconds": Setting(
         _whole(1, 75), _one("proxy-connect-timeout", _seconds), _one("proxy-connect-timeout")
     ),
-    "read_timeout_seconds": Setting(
-        _whole(1, 86400), _one("proxy-read-timeout", _seconds), _one("proxy-read-timeout")
-    ),
-    "send_timeout_seconds": Setting(
-        _whole(1, 86400), _one("proxy-send-timeout", _seconds), _one("proxy-send-timeout")
-    ),
+    "read_timeout_seconds": Setting(_whole(1, 86400), _one("proxy-read-timeout", _seconds), _one("proxy-read-timeout")),
+    "send_timeout_seconds": Setting(_whole(1, 86400), _one("proxy-send-timeout", _seconds), _one("proxy-send-timeout")),
     "ssl_redirect": Setting(_flag, _one("ssl-redirect"), _one("ssl-redirect")),
     "hsts": Setting(_flag, _one("hsts"), None),
     "hsts_max_age_seconds": Setting(_whole(0, 10**9), _one("hsts-max-age"), None),
     "hsts_include_subdomains": Setting(_flag, _one("hsts-include-subdomains"), None),
     # The community controller passes websockets without being told.
     "websocket_services": Setting(_services, _f5_websocket_services, _nothing),
-    "next_upstream": Setting(
-        _conditions, _one("proxy-next-upstream", " ".join), _one("proxy-next-upstream", " ".join)
-    ),
+    "next_upstream": Setting(_conditions, _one("proxy-next-upstream", " ".join), _one("proxy-next-upstream", " ".join)),
     "next_upstream_tries": Setting(_whole(0, 20), _one("proxy-next-upstream-tries"), _one("proxy-next-upstream-tries")),
     "next_upstream_timeout_seconds": Setting(
         _whole(0, 86400), _one("proxy-next-upstream-timeout", _seconds), _one("proxy-next-upstream-timeout")
@@ -127,7 +125,7 @@ SETTINGS: dict[str, Setting] = {
 }
 
 
-def annotations(settings: Mapping[str, Any], controller: str) -> dict[str, str]:
+def translate(settings: Mapping[str, Any], controller: str) -> dict[str, str]:
     """Return the annotations that make a controller serve an Ingress with these settings.
 
     One invalid annotation makes F5's controller reject the whole Ingress, so every value is checked here.
@@ -135,7 +133,8 @@ def annotations(settings: Mapping[str, Any], controller: str) -> dict[str, str]:
     Args:
         settings: keys of SETTINGS. Sizes in NGINX's notation, timeouts in seconds, `requests_per_second` for each
             client address (0: no limit), `websocket_services` and `next_upstream` as lists.
-        controller: `f5`, `community`, or `existing` for one that isn't ours: no annotations, since nobody knows its words.
+        controller: `f5`, `community`, or `existing` for one that isn't ours: no annotations, since its words are
+            unknown.
 
     Raises:
         ValueError: an unknown setting or controller, or a value that a setting or the controller doesn't take.
@@ -158,7 +157,7 @@ def annotations(settings: Mapping[str, Any], controller: str) -> dict[str, str]:
                     f"{name} can't be set for one Ingress of the community controller: set ingress_nginx_{name} for all"
                 )
             result |= {f"{_COMMUNITY}{key}": text for key, text in setting.community(value).items()}
-    if controller == "f5" and not settings.get("hsts", True):
-        # Its other HSTS annotations are about an HSTS that is on.
-        result = {key: text for key, text in result.items() if not key.startswith(f"{_F5}hsts-")}
+    details = [name for name in settings if name.startswith("hsts_")]
+    if details and "hsts" not in settings:
+        raise ValueError(f"{details[0]} is set without hsts: expected hsts beside it")
     return result
