@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.ingress_annotations import annotations
+from ansible_collections.cryptoexchange.platform.plugins.filter.ingress_annotations import ingress_annotations
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.objects import plain
 
 Values = dict[str, Any]
@@ -153,7 +153,7 @@ def network_policy(app: Mapping[str, Any], platform: Mapping[str, Any]) -> Value
 
 def ingress(app: Mapping[str, Any], platform: Mapping[str, Any]) -> Values:
     """Return the way in: written once, annotated for the controller in use."""
-    texts = annotations(app["exchange_app_ingress_settings"], platform["ingress_controller"])
+    texts = ingress_annotations(app["exchange_app_ingress_settings"], platform["ingress_controller"])
     if platform["tls_mode"] == "cert_manager":
         kind = "cluster-issuer" if platform["tls_issuer_kind"] == "ClusterIssuer" else "issuer"
         texts[f"cert-manager.io/{kind}"] = platform["tls_issuer_name"]
@@ -191,7 +191,9 @@ def values(
     """
     app, platform = plain(app), plain(platform)
     chosen, _ = image(app, platform, release["running"])
-    generated = [name for name in (app["exchange_app_secret_key_env"],) if name] + app["exchange_app_generated_secret_env"]
+    generated = [
+        name for name in [app["exchange_app_secret_key_env"], *app["exchange_app_generated_secret_env"]] if name
+    ]
     collect = app["exchange_app_collectstatic_command"]
     own: Values = {
         "nameOverride": app["exchange_app_release"],
@@ -253,6 +255,11 @@ def values(
     }  # fmt: skip
     result: Values = merged(own, app["exchange_app_extra_values"])
     return result
+
+
+def generated_names(secret_key: str, others: Sequence[str]) -> list[str]:
+    """Return the names of the variables whose values are generated once."""
+    return [name for name in [secret_key, *others] if name]
 
 
 def retry_of(release: Mapping[str, Any]) -> int:

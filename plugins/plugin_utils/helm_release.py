@@ -107,7 +107,7 @@ def value_changes(old: Mapping[str, Any], new: Mapping[str, Any], path: str = ""
 
 
 def without_replicas(secrets: Sequence[Secret], deployment: str) -> list[dict[str, Any]]:
-    """Return the deployed revision's Secret with `replicas` taken out of a Deployment's manifest; nothing if it isn't in.
+    """Return the deployed revision's Secret with `replicas` taken out of a Deployment's manifest; nothing if it's out.
 
     Helm 3 compares the last manifest with the new one: a field that is in the former alone is set to null, and the
     Deployment drops to one pod before an autoscaler has looked once. A field that is in neither stays as it is.
@@ -117,12 +117,9 @@ def without_replicas(secrets: Sequence[Secret], deployment: str) -> list[dict[st
         return []
     revision = decode(deployed[-1])
     documents = re.split(r"(?m)^---$", revision["manifest"])
-    changed = [
-        re.sub(r"(?m)^  replicas: \d+\n", "", document)
-        if re.search(r"(?m)^kind: Deployment$", document) and re.search(rf"(?m)^  name: {re.escape(deployment)}$", document)
-        else document
-        for document in documents
-    ]
+    wanted = re.compile(rf"^kind: Deployment\n(.*\n)*?  name: {re.escape(deployment)}$", re.MULTILINE)
+    replicas = re.compile(r"^  replicas: \d+\n", re.MULTILINE)
+    changed = [replicas.sub("", document) if wanted.search(document) else document for document in documents]
     if changed == documents:
         return []
     metadata = deployed[-1]["metadata"]
