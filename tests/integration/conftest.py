@@ -5,6 +5,7 @@ Molecule's verify.yml names the cluster; without it the demo's is used.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import subprocess
@@ -23,6 +24,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 KUBECONFIG = Path(os.environ.get("TEST_KUBECONFIG") or PROJECT / "build" / "kind" / "kubeconfig")
 CONTEXT = os.environ.get("TEST_CONTEXT") or None
 INVENTORIES = os.environ.get("TEST_INVENTORIES", "inventories/kind").split(":")
+
+NAMESPACES = ["exchange-platform", "exchange-database", "exchange"]
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,22 @@ class Cluster:
             for item in self.items("Namespace")
         }
         return found
+
+
+def no_secret_in(output: str, cluster: Cluster) -> None:
+    """Assert that no value of any of our Secrets stands in the output (certificates are public)."""
+    looked_at = 0
+    for namespace in NAMESPACES:
+        for secret in cluster.items("Secret", namespace=namespace):
+            for key, value in (secret.get("data") or {}).items():
+                if key in {"tls.crt", "ca.crt", "username", "database", "release"}:
+                    continue
+                text = base64.b64decode(value).decode(errors="replace")
+                for line in (part for part in text.splitlines() if len(part) >= 8):
+                    looked_at += 1
+                    assert line not in output, f"{namespace}/{secret['metadata']['name']}: {key}"
+                assert value not in output, f"{namespace}/{secret['metadata']['name']}: {key}"
+    assert looked_at > 5, "no generated secret was found to look for"
 
 
 @pytest.fixture(scope="session")
