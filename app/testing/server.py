@@ -1,7 +1,7 @@
 """A PostgreSQL server of the tests' own, as a pytest plugin: private folder, free port, gone afterwards.
 
-Set TEST_DATABASE_HOST (and _PORT, _USER, _PASSWORD) to use a server that runs already; the user must be allowed to
-create databases.
+Set TEST_DATABASE_HOST (and _PORT, _USER, _PASSWORD, _SSLMODE) to use a server that runs already; the user must be
+allowed to create databases.
 """
 
 from __future__ import annotations
@@ -38,16 +38,37 @@ class Server:
             "initdb", f"--pgdata={data}", "--username=tests", f"--pwfile={self.folder}/password",
             "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
         )  # fmt: skip
+        self.start()
+
+    def start(self) -> None:
+        """Start, and wait until connections are taken."""
         options = (
             f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self.folder}"
             " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=60"
         )
-        self._run("pg_ctl", "--wait", f"--pgdata={data}", f"--log={self.folder}/log", f"--options={options}", "start")
+        self._run(
+            "pg_ctl", "--wait", f"--pgdata={self.folder}/data", f"--log={self.folder}/log", f"--options={options}", "start"
+        )
 
     def stop(self) -> None:
-        """Stop the server and remove its folder."""
+        """Stop at once, as a crash does."""
         self._run("pg_ctl", "--wait", "--mode=immediate", f"--pgdata={self.folder}/data", "stop")
+
+    def remove(self) -> None:
+        """Stop the server and remove its folder."""
+        self.stop()
         shutil.rmtree(self.folder)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that point the application here."""
+        return {
+            "DATABASE_HOST": "127.0.0.1",
+            "DATABASE_PORT": str(self.port),
+            "DATABASE_NAME": "postgres",
+            "DATABASE_USER": "tests",
+            "DATABASE_PASSWORD": "tests",
+            "DATABASE_SSLMODE": "disable",
+        }
 
     def _run(self, program: str, *arguments: str) -> None:
         with tempfile.TemporaryFile("w+") as output:
@@ -86,17 +107,11 @@ def newest_bin() -> Path:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Start the server and point the settings at it, before Django reads them."""
-    given = os.environ.get("TEST_DATABASE_HOST")
-    if not given:
+    given = {
+        name.removeprefix("TEST_"): value for name, value in os.environ.items() if name.startswith("TEST_DATABASE_")
+    }
+    if "DATABASE_HOST" not in given:
         server = Server()
-        early_config.add_cleanup(server.stop)
-    os.environ.update(
-        {
-            "DATABASE_HOST": given or "127.0.0.1",
-            "DATABASE_PORT": os.environ.get("TEST_DATABASE_PORT", "5432") if given else str(server.port),
-            "DATABASE_NAME": "postgres",
-            "DATABASE_USER": os.environ.get("TEST_DATABASE_USER", "postgres") if given else "tests",
-            "DATABASE_PASSWORD": os.environ.get("TEST_DATABASE_PASSWORD", "") if given else "tests",
-            "DATABASE_SSLMODE": os.environ.get("TEST_DATABASE_SSLMODE", "disable"),
-        }
-    )
+        early_config.add_cleanup(server.remove)
+        given = server.environment()
+    os.environ.update({"DATABASE_NAME": "postgres", "DATABASE_SSLMODE": "disable"} | given)

@@ -18,14 +18,10 @@ for name, value in {
     os.environ.setdefault(name, value)
 
 from exchange.settings import *  # noqa: E402, F403 - after the environment is there
+from testing.settings_storage import STORAGES  # noqa: E402, F401
 
 # The test client speaks plain HTTP; tests of the redirect switch it on.
 SECURE_SSL_REDIRECT = False
 # A hash of a password takes long on purpose.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# Without `collectstatic` before the tests there is no manifest.
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-}
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

@@ -1,0 +1,30 @@
+"""The project's addresses, and two that misbehave on purpose."""
+
+from __future__ import annotations
+
+import time
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from exchange.urls import handler500, urlpatterns as exchange_urlpatterns
+
+__all__ = ["handler500", "urlpatterns"]
+
+
+def slow(request: HttpRequest) -> HttpResponse:
+    """Answer after so many seconds."""
+    time.sleep(float(request.GET["seconds"]))
+    return HttpResponse("done")
+
+
+def query(_request: HttpRequest) -> HttpResponse:
+    """Ask the database something."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        row = cursor.fetchone()
+    return HttpResponse(str(row[0]))
+
+
+urlpatterns = [*exchange_urlpatterns, path("testing/slow", slow), path("testing/query", query)]
