@@ -1,4 +1,5 @@
 -- What the role compares with what it wants: roles, databases and the parameters that only a restart changes.
+-- configured: written by Patroni; what initdb wrote stands in postgresql.base.conf.
 -- One line of JSON; plugin_utils/postgres_accounts.py and postgres_settings.py read it.
 SELECT json_build_object(
   'roles', (SELECT json_object_agg(rolname, json_build_object(
@@ -16,5 +17,5 @@ SELECT json_build_object(
                            WHERE privilege_type = 'CONNECT'), '[]')))
     FROM pg_database),
   'settings', (SELECT json_object_agg(name, json_build_object(
-      'value', setting, 'configured', source = 'configuration file'))
+      'value', setting, 'configured', coalesce(sourcefile LIKE '%/postgresql.conf', false)))
     FROM pg_settings WHERE context = 'postmaster'))
