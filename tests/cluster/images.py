@@ -244,7 +244,12 @@ def build_owned(name: str) -> str:
     base = ensure_base()
     context = OWNED[name]
     if name == "exchange":
-        paths = [PROJECT / "Dockerfile", PROJECT / "app", PROJECT / ".dockerignore", PROJECT / "requirements" / "app.lock"]
+        paths = [
+            PROJECT / "Dockerfile",
+            PROJECT / "app",
+            PROJECT / ".dockerignore",
+            PROJECT / "requirements" / "app.lock",
+        ]
         inputs = folder_digest(*paths, extra=base)
     else:
         inputs = folder_digest(context, extra=base)

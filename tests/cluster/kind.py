@@ -264,6 +264,17 @@ def pour(reference: str, node: str) -> None:
         raise Failure(f"docker save {reference} ended with {saving.returncode}")
 
 
+def recycle_volumes(cluster: Cluster) -> None:
+    """Empty the volumes whose claims are gone, and offer them again."""
+    listed = json.loads(kubectl(cluster, "get", "pv", "-o", "json"))["items"]
+    for volume in (item for item in listed if item["status"]["phase"] in {"Released", "Failed"}):
+        name, path = volume["metadata"]["name"], volume["spec"]["local"]["path"]
+        node = name.rsplit("-", 1)[0]
+        run(["docker", "exec", node, "find", path, "-mindepth", "1", "-delete"])
+        # Without the reference to the claim that is gone it is available again.
+        kubectl(cluster, "patch", "pv", name, "--type=json", '-p=[{"op": "remove", "path": "/spec/claimRef"}]')
+
+
 def describe(cluster: Cluster, kubeconfig: str, context: str) -> None:
     """Write which cluster this is as inventory variables, so that a play can't reach another one by accident."""
     argv: list[str | Path] = [

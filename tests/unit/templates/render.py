@@ -7,14 +7,17 @@ expression that renders it is roles/objects' own. A file ROLE.yml beside this on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from jinja2 import Environment, FileSystemLoader
 
 HERE = Path(__file__).resolve().parent
 ROLES = HERE.parents[2] / "roles"
@@ -100,6 +103,21 @@ def render_expression() -> tuple[dict[str, Any], Any]:
     return task["vars"], task["ansible.builtin.set_fact"]["__objects_all"]
 
 
+@contextmanager
+def included_templates() -> Iterator[set[str]]:
+    """Collect the paths of what templates include while this is open."""
+    paths: set[str] = set()
+    get_source = FileSystemLoader.get_source
+
+    def noting(self: FileSystemLoader, environment: Environment, template: str) -> Any:
+        source = get_source(self, environment, template)
+        paths.add(str(source[1]))
+        return source
+
+    with mock.patch.object(FileSystemLoader, "get_source", noting):
+        yield paths
+
+
 @cache
 def render(role: str, chosen: str) -> Rendered:
     """Render a role with one of its sets of variables.
@@ -122,7 +140,9 @@ def render(role: str, chosen: str) -> Rendered:
                 if not all(templar.evaluate_conditional(condition) for condition in include["when"]):
                     continue
                 templates |= {f"{role}/{name}" for name in templar.template(include["vars"]["objects_templates"])}
-                objects += templar.template(expression)
+                with included_templates() as included:
+                    objects += templar.template(expression)
+                templates |= {f"{role}/{Path(path).relative_to(ROLES / role / 'templates')}" for path in included}
             except AnsibleError as error:
                 raise RenderError(f"{path.relative_to(ROLES)}, set {chosen}: {error}") from error
     facts = {name: variables[name] for name in ("platform_images", "platform_image_registry", "platform_instance")}
