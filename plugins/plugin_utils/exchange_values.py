@@ -265,7 +265,7 @@ def generated_names(secret_key: str, others: Sequence[str]) -> list[str]:
 def retry_of(release: Mapping[str, Any]) -> int:
     """Return the revision that has to be tried again: with the same values as before Helm would do nothing."""
     if release["status"] in {"none", "deployed"}:
-        return int(((release["values"].get("bookkeeping") or {}).get("retryOfRevision")) or 0)
+        return int(((release["config"].get("bookkeeping") or {}).get("retryOfRevision")) or 0)
     return int(release["revision"])
 
 
@@ -278,7 +278,7 @@ def plan(
     """Return what an installation or upgrade would do. Arguments as of values().
 
     Returns:
-        values: the chart's; changed: whether Helm has to be called; image: reference, and image_source: where its tag
+        chart_values: the chart's; changed: whether Helm has to be called; image: reference, and image_source: where its tag
         comes from; autoscaling_begins: the running release has no autoscaler and the new one has.
     """
     wanted = values(app, platform, release, checksums)
@@ -287,8 +287,8 @@ def plan(
     running = release["running"]
     scaled = bool((running.get("autoscaling") or {}).get("enabled"))
     return {
-        "values": wanted,
-        "changed": release["status"] != "deployed" or json.loads(json.dumps(wanted)) != release["values"],
+        "chart_values": wanted,
+        "changed": release["status"] != "deployed" or json.loads(json.dumps(wanted)) != release["config"],
         "image": chosen["repository"] + suffix,
         "image_source": source,
         "autoscaling_begins": bool(running) and not scaled and bool(wanted["autoscaling"].get("enabled")),

@@ -65,13 +65,13 @@ def state(secrets: Sequence[Secret], now: str, timeout_seconds: int) -> dict[str
         timeout_seconds: how long an operation may take.
 
     Returns:
-        status: of the newest revision, or `none`; revision: its number (0: none); values: its values;
+        status: of the newest revision, or `none`; revision: its number (0: none); config: its values;
         pending: name of its Secret if an operation has not ended, else empty; at_work: it may still end by itself;
         running: values of the deployed revision, {} if there is none.
     """
     ordered = sorted((plain(secret) for secret in secrets), key=number)
     if not ordered or status(ordered[-1]) == "uninstalled":
-        return {"status": "none", "revision": 0, "values": {}, "pending": "", "at_work": False, "running": {}}
+        return {"status": "none", "revision": 0, "config": {}, "pending": "", "at_work": False, "running": {}}
     newest = ordered[-1]
     deployed = [secret for secret in ordered if status(secret) == "deployed"]
     values = decode(newest).get("config") or {}
@@ -82,7 +82,7 @@ def state(secrets: Sequence[Secret], now: str, timeout_seconds: int) -> dict[str
     return {
         "status": status(newest),
         "revision": number(newest),
-        "values": values,
+        "config": values,
         "pending": newest["metadata"]["name"] if pending else "",
         "at_work": pending and bool(deployed) and image_only(values, running) and age < timeout_seconds,
         "running": running,
