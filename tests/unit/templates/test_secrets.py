@@ -40,4 +40,5 @@ def test_a_new_name_among_kept_values_is_generated() -> None:
 
 
 def test_a_password_of_any_characters_comes_through() -> None:
-    assert secret("exchange_app", "maximal", "exchange-database")["password"] == 'pass: "word" #%/@ {{'
+    written = 'pass: "word" #%/@ {{'
+    assert secret("exchange_app", "maximal", "exchange-database")["password"] == written
