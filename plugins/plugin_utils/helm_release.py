@@ -11,7 +11,7 @@ import gzip
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.objects import plain
@@ -61,7 +61,7 @@ def state(secrets: Sequence[Secret], now: str, timeout_seconds: int) -> dict[str
 
     Args:
         secrets: the release's Secrets, as the API returns them.
-        now: the time, in ISO 8601 with a zone.
+        now: the time in UTC, in ISO 8601.
         timeout_seconds: how long an operation may take.
 
     Returns:
@@ -78,7 +78,7 @@ def state(secrets: Sequence[Secret], now: str, timeout_seconds: int) -> dict[str
     running = (decode(deployed[-1]).get("config") or {}) if deployed else {}
     pending = status(newest).startswith("pending") or status(newest) == "uninstalling"
     begun = datetime.fromisoformat(newest["metadata"]["creationTimestamp"])
-    age = (datetime.fromisoformat(now) - begun).total_seconds()
+    age = (datetime.fromisoformat(now).replace(tzinfo=UTC) - begun).total_seconds()
     return {
         "status": status(newest),
         "revision": number(newest),
