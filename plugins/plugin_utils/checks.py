@@ -101,9 +101,38 @@ def environment_name(value: str) -> str:
     return "" if _ENV_NAME.fullmatch(value) else "expected letters, digits and '_', not starting with a digit"
 
 
+# Lowest and highest of each field, and the names that stand for numbers, as Kubernetes' cron parser takes them.
+_CRON_FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
+    (0, 59, ()),
+    (0, 23, ()),
+    (1, 31, ()),
+    (1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
+    (0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+)
+_CRON_MACROS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
+
+
+def _cron_item(item: str, lowest: int, highest: int, names: tuple[str, ...]) -> bool:
+    """Say whether an item of a cron field's list is good: *, 5, 1-5, */10, 1-30/2, mon-fri."""
+    numbers = {name: lowest + index for index, name in enumerate(names)}
+    span, _, step = item.lower().partition("/")
+    if (step and not (step.isdecimal() and int(step) > 0)) or item.endswith("/"):
+        return False
+    if span in {"*", "?"}:
+        return True
+    ends = [numbers.get(end, int(end) if end.isdecimal() else -1) for end in span.split("-")]
+    return len(ends) in {1, 2} and all(lowest <= end <= highest for end in ends) and ends == sorted(ends)
+
+
 def cron(value: str) -> str:
     """Check a CronJob schedule: five fields, or a macro such as @daily."""
     fields = value.split()
-    macros = {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
-    good = value in macros or (len(fields) == 5 and all(re.fullmatch(r"[0-9A-Za-z*,/?-]+", f) for f in fields))  # noqa: PLR2004
+    good = value in _CRON_MACROS or (
+        len(fields) == len(_CRON_FIELDS)
+        and all(
+            _cron_item(item, *limits)
+            for text, limits in zip(fields, _CRON_FIELDS, strict=True)
+            for item in text.split(",")
+        )
+    )
     return "" if good else "expected five cron fields such as '0 3 * * *'"

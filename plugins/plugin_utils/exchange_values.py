@@ -278,8 +278,8 @@ def plan(
     """Return what an installation or upgrade would do. Arguments as of values().
 
     Returns:
-        chart_values: the chart's; changed: whether Helm has to be called; image: reference, and image_source: where its tag
-        comes from; autoscaling_begins: the running release has no autoscaler and the new one has.
+        chart_values: the chart's; changed: whether Helm has to be called; image: reference, and image_source: where
+        its tag comes from; autoscaling_begins: the running release has no autoscaler and the new one has.
     """
     wanted = values(app, platform, release, checksums)
     chosen, source = image(plain(app), plain(platform), release["running"])

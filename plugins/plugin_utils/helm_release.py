@@ -18,6 +18,9 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.objects im
 
 Secret = Mapping[str, Any]
 
+# A killed play may leave Helm itself running for a while: what is younger than this may end by itself.
+SETTLE_SECONDS = 30
+
 
 def decode(secret: Secret) -> dict[str, Any]:
     """Return the revision that a release Secret holds."""
@@ -57,7 +60,7 @@ def state(secrets: Sequence[Secret], now: str, timeout_seconds: int) -> dict[str
 
     A revision is `pending` while Helm works on it, and for ever if Helm was killed. One that differs from the running
     release in nothing but the image may be continuous delivery at work: it is left alone until it is older than any
-    operation may take. Any other one is a killed run of ours.
+    operation may take. Any other one is of a run of ours that was killed, and is left alone for SETTLE_SECONDS only.
 
     Args:
         secrets: the release's Secrets, as the API returns them.
@@ -79,12 +82,13 @@ def state(secrets: Sequence[Secret], now: str, timeout_seconds: int) -> dict[str
     pending = status(newest).startswith("pending") or status(newest) == "uninstalling"
     begun = datetime.fromisoformat(newest["metadata"]["creationTimestamp"])
     age = (datetime.fromisoformat(now).replace(tzinfo=UTC) - begun).total_seconds()
+    patience = timeout_seconds if deployed and image_only(values, running) else min(SETTLE_SECONDS, timeout_seconds)
     return {
         "status": status(newest),
         "revision": number(newest),
         "config": values,
         "pending": newest["metadata"]["name"] if pending else "",
-        "at_work": pending and bool(deployed) and image_only(values, running) and age < timeout_seconds,
+        "at_work": pending and age < patience,
         "running": running,
     }
 
