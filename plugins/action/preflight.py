@@ -31,11 +31,11 @@ class ActionModule(ActionBase):
         components = self._templar.template(variables["platform_components"])
         if not isinstance(components, list):
             return {**result, "failed": True, "msg": f"platform_components is {components!r}: expected a list of roles"}
-        names = [
-            "platform",
-            *(name for name in components if (ROLES / str(name) / "meta" / "argument_specs.yml").exists()),
-        ]
-        roles = [self._role(name) for name in names]
+        shared = self._role("platform")
+        # Other names are an error of platform_components, which its choices find.
+        enabled = [name for name in shared.options["platform_components"]["choices"] if name in components]
+        names = ["platform", *enabled]
+        roles = [shared, *(self._role(name) for name in enabled)]
         others = [path.name for path in ROLES.iterdir() if path.name not in names]
         values, not_computed = self._values(roles, names, variables)
         ambient = {name: value for name, value in os.environ.items() if name.startswith("K8S_AUTH_")}
@@ -55,9 +55,13 @@ class ActionModule(ActionBase):
     def _role(self, name: str) -> preflight.Role:
         specs = self._load(ROLES / name / "meta" / "argument_specs.yml", trusted=False)
         internal = frozenset(self._load(ROLES / name / "vars" / "main.yml", trusted=False)) | FACTS
+        module = f"{COLLECTION}.plugins.plugin_utils.rules_{name}"
         try:
-            rules = importlib.import_module(f"{COLLECTION}.plugins.plugin_utils.rules_{name}").errors
-        except ModuleNotFoundError:
+            rules = importlib.import_module(module).errors
+        except ModuleNotFoundError as error:
+            # A role may have no rules; but a library that its rules need must not be missing unnoticed.
+            if error.name != module:
+                raise
             rules = None
         return preflight.Role(name, specs["argument_specs"]["main"]["options"], internal, rules)
 

@@ -140,7 +140,7 @@ def find_errors(
     """Return every error in the variables of the enabled roles, each as one line.
 
     Args:
-        roles: the enabled roles.
+        roles: the enabled roles; the first is the one whose variables all share.
         values: computed values of their variables.
         names: names of all variables that are set anywhere.
         other_prefixes: names of roles that are not enabled.
@@ -156,9 +156,14 @@ def find_errors(
         errors += found
         proper.update(valid)
         options.update(role.options)
+
+    def whole(role: Role) -> bool:
+        expected = (n for n, o in role.options.items() if n in values or n in broken or o.get("required"))
+        return all(name in proper for name in expected)
+
     for role in roles:
-        # Rules see only whole sets of values: with a wrong type among them they would repeat the error.
-        if role.rules is None or any(name not in proper for name in role.options if name in values):
+        # Rules see only whole sets of values, their role's and the shared ones: what is wrong there is said already.
+        if role.rules is None or not whole(role) or not whole(roles[0]):
             continue
         for finding in role.rules(proper):
             option = options.get(finding.variable.split(".")[0].split("[")[0], {})

@@ -70,6 +70,11 @@ def test_every_variable_is_known() -> None:
     assert errors(dict.fromkeys(VARS, "computed by the role")) == []
 
 
+def test_a_missing_variable_is_one_error() -> None:
+    values = {name: value for name, value in GOOD.items() if name != "platform_domain"}
+    assert find_errors([PLATFORM], values, names=list(values)) == ["platform_domain is not set; expected str"]
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_wrong_type_is_named(name: str) -> None:
     kind = OPTIONS[name].get("type", "str")
