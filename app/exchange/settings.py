@@ -228,6 +228,8 @@ EMAIL_BACKEND = "django.core.mail.backends.{}.EmailBackend".format(
 PASSWORD_RESET_BY_MAIL = bool(EMAIL_HOST) or DEBUG
 ACCOUNT_EMAIL_VERIFICATION = "optional" if PASSWORD_RESET_BY_MAIL else "none"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# An address that nobody can verify must not keep anybody from a second factor.
+MFA_ALLOW_UNVERIFIED_EMAIL = not PASSWORD_RESET_BY_MAIL
 
 # --- Files -----------------------------------------------------------------------------------------------------------
 STATIC_URL = "static/"

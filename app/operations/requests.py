@@ -9,7 +9,6 @@ from typing import Final
 
 import structlog
 from django.http import HttpRequest, HttpResponse
-from django.utils.cache import has_vary_header
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 HEADER: Final = "X-Request-ID"
@@ -62,6 +61,6 @@ class UserContextMiddleware:
             structlog.contextvars.bind_contextvars(user_id=request.user.pk)
         response = self.get_response(request)
         # Pages of a person don't belong into anybody's cache.
-        if has_vary_header(response, "Cookie") and not response.has_header("Cache-Control"):
-            response.headers["Cache-Control"] = "private, no-store"
+        if request.user.is_authenticated:
+            response.headers.setdefault("Cache-Control", "private, no-store")
         return response
