@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ def load(name: str) -> Any:
     return yaml.safe_load((PROJECT / name).read_text())
 
 
+@cache
 def tracked() -> list[str]:
-    """Return the files under version control that are there, as paths from the project's root."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    """Return the project's files, committed or about to be, as paths from its root."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     return [name for name in listed.stdout.split("\0") if name and (PROJECT / name).is_file()]
 
 
@@ -89,12 +92,14 @@ def test_every_role_says_the_same_about_itself() -> None:
 def test_links_lead_somewhere(name: str) -> None:
     page = PROJECT / name
     targets = [target.partition("#") for target in LINK.findall(page.read_text())]
+    files = [PROJECT / file for file in tracked()]
     broken = []
     for path, _, anchor in targets:
         if "://" in path or path.startswith("mailto:"):
             continue
         target = (page.parent / path).resolve() if path else page
-        if not target.exists():
+        # An empty folder is not in a clone.
+        if not any(file == target or target in file.parents for file in files):
             broken.append(path)
         elif anchor and target.suffix == ".md" and anchor not in anchors(target.read_text()):
             broken.append(f"{path}#{anchor}")
