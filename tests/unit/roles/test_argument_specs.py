@@ -91,6 +91,7 @@ def test_options_are_described_and_carry_the_role_s_prefix(role: str) -> None:
 
 @pytest.mark.parametrize("role", NAMES)
 def test_secrets_are_hidden(role: str) -> None:
+    """Only what says itself that it is no secret, such as the name of a variable, is not."""
     words = ("password", "token", "private_key", "secret_key")
     open_ones = [
         name
