@@ -6,7 +6,7 @@ from allauth.account import forms
 from django.conf import settings
 
 
-class LoginForm(forms.LoginForm):  # type: ignore[misc]
+class LoginForm(forms.LoginForm):
     """Offers a password reset only where mail can be sent."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

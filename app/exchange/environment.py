@@ -13,7 +13,7 @@ TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off"})
 
 
-class EnvironmentErrors(Exception):
+class EnvironmentErrors(Exception):  # noqa: N818 - it is about several
     """One or more environment variables are missing or malformed; the message names each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -50,8 +50,15 @@ class Environment:
             self._problems.append(f"{name}_FILE is {path!r}, which can't be read: {reason}")
             return None
 
-    def _read(
-        self, name: str, default: T | None, parse: Callable[[str], T | None], allowed: str, placeholder: T, *, secret: bool
+    def _read(  # noqa: PLR0913 - private, and called with all of them by every look-up
+        self,
+        name: str,
+        default: T | None,
+        parse: Callable[[str], T | None],
+        allowed: str,
+        placeholder: T,
+        *,
+        secret: bool,
     ) -> T:
         problems_before = len(self._problems)
         raw = self._raw(name)
@@ -67,7 +74,13 @@ class Environment:
         return value
 
     def text(
-        self, name: str, default: str | None = None, *, pattern: str = r".+", allowed: str = "some text", secret: bool = False
+        self,
+        name: str,
+        default: str | None = None,
+        *,
+        pattern: str = r".+",
+        allowed: str = "some text",
+        secret: bool = False,
     ) -> str:
         """Return a text that matches the pattern as a whole."""
         expression = re.compile(pattern, re.DOTALL)
@@ -83,9 +96,7 @@ class Environment:
                 return None
             return int(raw) if minimum <= int(raw) <= maximum else None
 
-        return self._read(
-            name, default, parse, f"a whole number from {minimum} to {maximum}", minimum, secret=False
-        )
+        return self._read(name, default, parse, f"a whole number from {minimum} to {maximum}", minimum, secret=False)
 
     def boolean(self, name: str, *, default: bool | None = None) -> bool:
         """Return a yes or no."""
@@ -94,17 +105,30 @@ class Environment:
             word = raw.strip().lower()
             return True if word in TRUE else False if word in FALSE else None
 
-        return self._read(name, default, parse, "true or false (or 1/0, yes/no, on/off)", placeholder=False, secret=False)
+        return self._read(
+            name, default, parse, "true or false (or 1/0, yes/no, on/off)", placeholder=False, secret=False
+        )
 
     def choice(self, name: str, choices: Sequence[str], default: str | None = None) -> str:
         """Return one of the choices, in the spelling they are given in."""
         by_lower = {choice.lower(): choice for choice in choices}
         return self._read(
-            name, default, lambda raw: by_lower.get(raw.lower()), "one of " + ", ".join(choices), choices[0], secret=False
+            name,
+            default,
+            lambda raw: by_lower.get(raw.lower()),
+            "one of " + ", ".join(choices),
+            choices[0],
+            secret=False,
         )
 
     def words(
-        self, name: str, default: Sequence[str] | None = None, *, pattern: str = r"\S+", allowed: str, secret: bool = False
+        self,
+        name: str,
+        default: Sequence[str] | None = None,
+        *,
+        pattern: str = r"\S+",
+        allowed: str,
+        secret: bool = False,
     ) -> list[str]:
         """Return a list that is written with commas between; each item must match the pattern as a whole."""
 
@@ -113,7 +137,12 @@ class Environment:
             return items if items and all(re.fullmatch(pattern, item) for item in items) else None
 
         return self._read(
-            name, None if default is None else list(default), parse, f"{allowed}, separated by commas", [], secret=secret
+            name,
+            None if default is None else list(default),
+            parse,
+            f"{allowed}, separated by commas",
+            [],
+            secret=secret,
         )
 
     def require(self, *, condition: bool, problem: str) -> None:

@@ -16,8 +16,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 HOST_NAME = r"\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\]"
 ORIGIN = r"https?://(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]+)?"
 # Django's own deployment check asks for this much.
-SECRET_KEY_PATTERN = r"(?!django-insecure-).{50,}"
-SECRET_KEY_ALLOWED = "a random text of at least 50 characters"
+SECRET_KEY_PATTERN = r"(?!django-insecure-).{50,}"  # noqa: S105 - not one, but how one looks
+SECRET_KEY_ALLOWED = "a random text of at least 50 characters"  # noqa: S105
 
 env = Environment(os.environ)
 
@@ -26,7 +26,11 @@ DEBUG = env.boolean("DEBUG", default=False)
 SECRET_KEY = env.text("SECRET_KEY", pattern=SECRET_KEY_PATTERN, allowed=SECRET_KEY_ALLOWED, secret=True)
 # Keys of before a rotation: sessions and reset links made with them stay good.
 SECRET_KEY_FALLBACKS = env.words(
-    "SECRET_KEY_FALLBACKS", [], pattern=SECRET_KEY_PATTERN, allowed="random texts of at least 50 characters", secret=True
+    "SECRET_KEY_FALLBACKS",
+    [],
+    pattern=SECRET_KEY_PATTERN,
+    allowed="random texts of at least 50 characters",
+    secret=True,
 )
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", pattern=HOST_NAME, allowed="host names without scheme or port")
 CSRF_TRUSTED_ORIGINS = env.words(
@@ -134,7 +138,8 @@ DATABASES: dict[str, dict[str, Any]] = {
             "keepalives_interval": 2,
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,
-            "options": f"-c lock_timeout={database_lock_timeout_ms} -c statement_timeout={database_statement_timeout_ms}"
+            "options": f"-c lock_timeout={database_lock_timeout_ms}"
+            f" -c statement_timeout={database_statement_timeout_ms}"
             " -c idle_in_transaction_session_timeout=60000",
         },
     },
@@ -149,9 +154,7 @@ if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 HTTPS_ONLY = env.boolean("HTTPS_ONLY", default=not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS_ONLY
-SECURE_HSTS_SECONDS = env.integer(
-    "HSTS_SECONDS", 31_536_000 if HTTPS_ONLY else 0, minimum=0, maximum=63_072_000
-)
+SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", 31_536_000 if HTTPS_ONLY else 0, minimum=0, maximum=63_072_000)
 SESSION_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_HTTPONLY = True

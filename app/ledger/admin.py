@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -36,16 +36,16 @@ class PostingInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
 class AssetAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Assets."""
 
-    list_display: ClassVar = ["code", "name", "decimals"]
+    list_display = ("code", "name", "decimals")
 
 
 @admin.register(Account)
 class AccountAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Accounts and balances."""
 
-    list_display: ClassVar = ["id", "owner", "asset", "kind", "balance"]
-    list_filter: ClassVar = ["asset", "kind"]
-    search_fields: ClassVar = ["owner__username", "owner__email"]
+    list_display = ("id", "owner", "asset", "kind", "balance")
+    list_filter = ("asset", "kind")
+    search_fields = ("owner__username", "owner__email")
     list_select_related = True
 
 
@@ -53,10 +53,10 @@ class AccountAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 class MovementAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Movements with their postings."""
 
-    list_display: ClassVar = ["id", "kind", "key", "created_at"]
-    list_filter: ClassVar = ["kind"]
-    search_fields: ClassVar = ["key"]
-    inlines: ClassVar = [PostingInline]
+    list_display = ("id", "kind", "key", "created_at")
+    list_filter = ("kind",)
+    search_fields = ("key",)
+    inlines = (PostingInline,)
     show_full_result_count = False
 
 
@@ -64,7 +64,7 @@ class MovementAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 class TransferAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Deposits and withdrawals."""
 
-    list_display: ClassVar = ["id", "user", "direction", "amount", "asset", "state", "created_at"]
-    list_filter: ClassVar = ["direction", "state", "asset"]
-    search_fields: ClassVar = ["id", "user__username", "destination"]
+    list_display = ("id", "user", "direction", "amount", "asset", "state", "created_at")
+    list_filter = ("direction", "state", "asset")
+    search_fields = ("id", "user__username", "destination")
     list_select_related = True

@@ -74,9 +74,7 @@ class Account(models.Model):
                 name="account_of_customer_or_house",
             ),
             models.CheckConstraint(condition=Q(balance__isnull=True) | Q(balance__gte=0), name="account_not_overdrawn"),
-            models.UniqueConstraint(
-                fields=["owner", "asset", "kind"], nulls_distinct=False, name="account_once"
-            ),
+            models.UniqueConstraint(fields=["owner", "asset", "kind"], nulls_distinct=False, name="account_once"),
         ]
 
     def __str__(self) -> str:
@@ -139,6 +137,11 @@ class Movement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
+
+    @property
+    def changes_total(self) -> bool:
+        """Whether anybody owns more or less after it, rather than the same on another account."""
+        return self.kind not in {self.Kind.HOLD, self.Kind.RELEASE}
 
 
 class Posting(models.Model):

@@ -32,7 +32,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if passing:
         # Whatever state the connection is in, the next request on this thread gets a new one.
         connection.close()
-    content = render_to_string("503.html" if passing else "500.html", {"request_id": request.META.get("exchange.request_id")})
+    content = render_to_string(
+        "503.html" if passing else "500.html", {"request_id": request.META.get("exchange.request_id")}
+    )
     if not passing:
         return HttpResponse(content, status=500)
     return HttpResponse(content, status=503, headers={"Retry-After": str(settings.RETRY_AFTER_SECONDS)})

@@ -17,7 +17,7 @@ PROBES = frozenset({"/healthz", "/readyz"})
 access_log = structlog.get_logger("gunicorn.access")
 
 
-class StructuredLogger(Logger):  # type: ignore[misc]
+class StructuredLogger(Logger):
     """Leaves formatting to the root logger's handler."""
 
     def setup(self, cfg: Any) -> None:

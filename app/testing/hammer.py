@@ -12,14 +12,18 @@ import sys
 import uuid
 from collections import Counter
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import django
+
+if TYPE_CHECKING:
+    from accounts.models import User
 
 TRADERS = 4
 STEPS = 40
 
 
-def trader(number: int) -> object:
+def trader(number: int) -> User:
     """Return a customer, made by whoever comes first."""
     from accounts.models import User  # noqa: PLC0415 - after django.setup()
 

@@ -37,7 +37,7 @@ def environment(database: Mapping[str, str]) -> dict[str, str]:
 
 def manage(variables: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command of manage.py and return what it said."""
-    return subprocess.run(  # noqa: S603 - our own arguments
+    return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=APP,
         env=dict(variables),
@@ -77,7 +77,7 @@ class Gunicorn:
     def __enter__(self) -> Self:
         """Start, and wait until it answers."""
         with self.log_file.open("wb") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own arguments
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py"],
                 cwd=APP,
                 env=self.variables,
@@ -87,7 +87,7 @@ class Gunicorn:
         deadline = time.monotonic() + 30
         while True:
             try:
-                if self.get("/healthz").status == 200:  # noqa: PLR2004
+                if self.get("/healthz").status == 200:
                     return self
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
@@ -110,7 +110,7 @@ class Gunicorn:
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, port: int | None = None) -> Answer:
         """Send a GET request; redirects are followed."""
-        request = urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}", headers=dict(headers or {}))  # noqa: S310
+        request = urllib.request.Request(f"http://127.0.0.1:{port or self.port}{path}", headers=dict(headers or {}))
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own address
                 return Answer(answer.status, dict(answer.headers), answer.read().decode())

@@ -47,7 +47,12 @@ class Server:
             " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=60"
         )
         self._run(
-            "pg_ctl", "--wait", f"--pgdata={self.folder}/data", f"--log={self.folder}/log", f"--options={options}", "start"
+            "pg_ctl",
+            "--wait",
+            f"--pgdata={self.folder}/data",
+            f"--log={self.folder}/log",
+            f"--options={options}",
+            "start",
         )
 
     def stop(self) -> None:
@@ -72,7 +77,7 @@ class Server:
 
     def _run(self, program: str, *arguments: str) -> None:
         with tempfile.TemporaryFile("w+") as output:
-            done = subprocess.run(  # noqa: S603 - our own arguments
+            done = subprocess.run(
                 [self.bin / program, *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -8,7 +8,8 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from exchange.urls import handler500, urlpatterns as exchange_urlpatterns
+from exchange.urls import handler500
+from exchange.urls import urlpatterns as exchange_urlpatterns
 
 __all__ = ["handler500", "urlpatterns"]
 

@@ -24,7 +24,8 @@ class TransferForm(forms.Form):
     asset = forms.ModelChoiceField(Asset.objects.all(), empty_label=None)
     # Text, not a number field: browsers and Django would round, or take 1e9.
     amount = forms.CharField(
-        max_length=60, widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "placeholder": "0.00"})
+        max_length=60,
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "placeholder": "0.00"}),
     )
     idempotency_key = forms.RegexField(r"\A[A-Za-z0-9-]{8,100}\Z", widget=forms.HiddenInput, initial=new_key)
 

@@ -82,7 +82,8 @@ def test_secret_is_never_shown() -> None:
 
 def test_manage_names_every_problem_at_once_without_traceback() -> None:
     done = manage(
-        {"SECRET_KEY": "short", "DATABASE_HOST": "db", "DATABASE_PORT": "http", "DATABASE_NAME": "x", "DEBUG": "ja"}, "check"
+        {"SECRET_KEY": "short", "DATABASE_HOST": "db", "DATABASE_PORT": "http", "DATABASE_NAME": "x", "DEBUG": "ja"},
+        "check",
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

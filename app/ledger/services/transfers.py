@@ -25,9 +25,7 @@ def request_deposit(user: User, asset: Asset, amount: Decimal, idempotency_key: 
     return _request(user, asset, amount, Transfer.Direction.DEPOSIT, "", idempotency_key)
 
 
-def request_withdrawal(
-    user: User, asset: Asset, amount: Decimal, destination: str, idempotency_key: str
-) -> Transfer:
+def request_withdrawal(user: User, asset: Asset, amount: Decimal, destination: str, idempotency_key: str) -> Transfer:
     """Ask for a withdrawal. The amount is held until the rail confirms or rejects it.
 
     Raises:
@@ -36,7 +34,7 @@ def request_withdrawal(
     return _request(user, asset, amount, Transfer.Direction.WITHDRAWAL, destination, idempotency_key)
 
 
-def _request(
+def _request(  # noqa: PLR0913, PLR0917 - what a request consists of
     user: User, asset: Asset, amount: Decimal, direction: Transfer.Direction, destination: str, idempotency_key: str
 ) -> Transfer:
     check_amount(amount, asset)

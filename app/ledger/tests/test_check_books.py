@@ -41,8 +41,7 @@ TAMPERED: list[tuple[str, set[str]]] = [
     ("ALTER TABLE ledger_posting DISABLE TRIGGER append_only", {GUARDS}),
     ("DROP TRIGGER balances ON ledger_movement", {GUARDS}),
     (
-        "ALTER TABLE ledger_account DROP CONSTRAINT account_not_overdrawn;"
-        "UPDATE ledger_account SET balance = -1 WHERE kind = 'available'",
+        "ALTER TABLE ledger_account DROP CONSTRAINT account_not_overdrawn; UPDATE ledger_account SET balance = -1 WHERE kind = 'available'",
         {BALANCE, NEGATIVE},
     ),
 ]  # fmt: skip

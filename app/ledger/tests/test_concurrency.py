@@ -19,7 +19,7 @@ PROCESSES = 6
 def hammer(variables: Mapping[str, str], what: str, processes: int = PROCESSES) -> Counter[str]:
     """Let processes do the same thing at once and add up what came of it."""
     running = [
-        subprocess.Popen(  # noqa: S603 - our own arguments
+        subprocess.Popen(
             [sys.executable, "-m", "testing.hammer", what, str(seed)],
             cwd=APP,
             env=dict(variables) | {"LOG_LEVEL": "ERROR"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -16,7 +17,7 @@ from ledger.services.transfers import confirm_transfer, request_deposit, request
 
 
 @pytest.fixture
-def books(user: User, btc: Asset, eur: Asset) -> dict[str, object]:
+def books(user: User, btc: Asset, eur: Asset) -> dict[str, Any]:
     """Fill the books a little; return the ids that statements below name."""
     deposit = request_deposit(user, eur, Decimal(100), "deposit-1")
     confirm_transfer(deposit.pk)
@@ -76,7 +77,7 @@ REFUSED: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(("statement", "message"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_statement_is_refused(books: dict[str, object], statement: str, message: str) -> None:
+def test_statement_is_refused(books: dict[str, Any], statement: str, message: str) -> None:
     with pytest.raises(DatabaseError, match=message), transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(statement, books)
@@ -100,7 +101,7 @@ LINES: list[tuple[str, list[tuple[str, str, str, bool]], str]] = [
 
 
 @pytest.mark.parametrize(("lines", "message"), [row[1:] for row in LINES], ids=[row[0] for row in LINES])
-def test_movement_is_refused(books: dict[str, object], lines: list[tuple[str, str, str, bool]], message: str) -> None:
+def test_movement_is_refused(books: dict[str, Any], lines: list[tuple[str, str, str, bool]], message: str) -> None:
     before = list(Account.objects.order_by("pk").values_list("pk", "balance"))
     with pytest.raises(DatabaseError, match=message), transaction.atomic():
         with connection.cursor() as cursor:
@@ -119,7 +120,7 @@ def test_movement_is_refused(books: dict[str, object], lines: list[tuple[str, st
     assert list(Account.objects.order_by("pk").values_list("pk", "balance")) == before
 
 
-def test_hold_of_one_asset_cannot_pay_another(user: User, btc: Asset, eur: Asset, books: dict[str, object]) -> None:
+def test_hold_of_one_asset_cannot_pay_another(user: User, btc: Asset, eur: Asset, books: dict[str, Any]) -> None:
     confirm_transfer(request_deposit(user, btc, Decimal(1), "deposit-2").pk)
     hold = place_hold(user, btc, Decimal(1), Hold.Purpose.ORDER)
     with pytest.raises(DatabaseError, match="posting_on_account_of_hold"), transaction.atomic():
@@ -140,7 +141,9 @@ def test_movement_of_two_assets_is_taken(user: User, make_user: Callable[[str], 
     movement = Movement.objects.create(kind=Movement.Kind.TRADE, key="trade", lines=4)
     sides = [(user, eur, -100), (other, eur, 100), (other, btc, -1), (user, btc, 1)]
     Posting.objects.bulk_create(
-        Posting(movement=movement, line=line, account=customer_accounts(who, asset).available, asset=asset, amount=amount)
+        Posting(
+            movement=movement, line=line, account=customer_accounts(who, asset).available, asset=asset, amount=amount
+        )
         for line, (who, asset, amount) in enumerate(sides, start=1)
     )
     check_deferred()

@@ -131,6 +131,10 @@ class Books(RuleBasedStateMachine):
 def test_books_agree_with_model(db: None) -> None:
     del db
     bounds = settings(
-        max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+        max_examples=25,
+        stateful_step_count=25,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
     )
-    run_state_machine_as_test(Books, settings=bounds)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Books, settings=bounds)

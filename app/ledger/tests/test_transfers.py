@@ -16,7 +16,7 @@ from ledger.services.movements import Line, post
 from ledger.services.transfers import confirm_transfer, reject_transfer, request_deposit, request_withdrawal
 
 
-def owned(user: User, asset: Asset) -> tuple[Decimal | None, Decimal | None]:
+def owned(user: User, asset: Asset) -> tuple[object, object]:
     """Return what is available and what is held."""
     accounts = customer_accounts(user, asset)
     return accounts.available.balance, accounts.held.balance
@@ -57,9 +57,7 @@ def test_rejected_deposit_changes_nothing(user: User, eur: Asset) -> None:
 
 
 @pytest.mark.parametrize(("decide", "left"), [(confirm_transfer, 60), (reject_transfer, 100)])
-def test_withdrawal_is_held_then_decided(
-    user: User, eur: Asset, decide: Callable[..., Transfer], left: int
-) -> None:
+def test_withdrawal_is_held_then_decided(user: User, eur: Asset, decide: Callable[..., Transfer], left: int) -> None:
     confirm_transfer(request_deposit(user, eur, Decimal(100), "key-1").pk)
     transfer = request_withdrawal(user, eur, Decimal(40), "IBAN", "key-2")
     assert owned(user, eur) == (60, 40)
@@ -69,9 +67,7 @@ def test_withdrawal_is_held_then_decided(
     assert owned(user, eur) == (left, 0)
 
 
-@pytest.mark.parametrize(
-    ("first", "then"), [(confirm_transfer, reject_transfer), (reject_transfer, confirm_transfer)]
-)
+@pytest.mark.parametrize(("first", "then"), [(confirm_transfer, reject_transfer), (reject_transfer, confirm_transfer)])
 def test_transfer_is_decided_once(
     user: User, eur: Asset, first: Callable[..., Transfer], then: Callable[..., Transfer]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The table of Django's database cache, which `createcachetable` would make, so that `migrate` is all there is to run."""
+"""The table of Django's database cache: made here, so that `migrate` is all there is to run."""
 
 from typing import ClassVar
 

@@ -74,7 +74,7 @@ def connect(variables: dict[str, str]) -> psycopg.Connection[tuple[object, ...]]
 def test_migrate_waits_for_one_that_runs(served_database: dict[str, str]) -> None:
     with connect(served_database) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
-        waiting = subprocess.Popen(  # noqa: S603 - our own arguments
+        waiting = subprocess.Popen(
             [sys.executable, "manage.py", "migrate"], cwd=APP, env=served_database, stdout=subprocess.PIPE, text=True
         )
         threading.Thread(target=waiting.wait, daemon=True).start()

@@ -40,7 +40,10 @@ def test_metrics_add_up_over_workers(server: Gunicorn) -> None:
         thread.join()
     # Whichever worker answers a scrape knows what all did.
     assert {responses(server.metrics()) for _ in range(6)} == {before + 20}
-    assert 'django_http_requests_latency_seconds_by_view_method_bucket{le="0.05",method="GET",view="testing.urls.slow"}' in server.metrics()
+    assert (
+        'django_http_requests_latency_seconds_by_view_method_bucket{le="0.05",method="GET",view="testing.urls.slow"}'
+        in server.metrics()
+    )
 
 
 def test_metrics_are_not_on_the_main_port(server: Gunicorn) -> None:

@@ -10,7 +10,10 @@ def test_sane_id_is_kept(received: str) -> None:
     assert request_id(received) == received
 
 
-@pytest.mark.parametrize("received", [None, "", "short", "x" * 129, "-leading-dash", 'a"b\\c12345', "a b c d e f g", "id\n12345678", "ünïcödé-id-123"])
+@pytest.mark.parametrize(
+    "received",
+    [None, "", "short", "x" * 129, "-leading-dash", 'a"b\\c12345', "a b c d e f g", "id\n12345678", "ünïcödé-id-123"],
+)
 def test_anything_else_is_replaced(received: str | None) -> None:
     first, second = request_id(received), request_id(received)
     assert len(first) == 32

@@ -42,7 +42,9 @@ def test_pages_need_nothing_but_our_own_files(customer_client: Client, path: str
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     body = response.content.decode()
-    assert not re.search(r"<script(?![^>]*(\bsrc=|application/json))|<style|\sstyle=|\son[a-z]+=|javascript:", body), "inline code"
+    assert not re.search(r"<script(?![^>]*(\bsrc=|application/json))|<style|\sstyle=|\son[a-z]+=|javascript:", body), (
+        "inline code"
+    )
     sources = re.findall(r'<(?:script|img|link)[^>]*?(?:src|href)="([^"]+)"', body)
     assert sources
     assert all(source.startswith(("/static/", "data:image/svg+xml")) for source in sources), sources
@@ -71,11 +73,28 @@ def test_deposit_withdraw_history(customer_client: Client, user: User) -> None:
     withdrawal = Transfer.objects.get(direction="withdrawal")
     customer_client.post(f"/wallet/transfers/{withdrawal.pk}/reject/")
     history = customer_client.get("/wallet/history/").content.decode()
-    assert [kind for kind in ("Deposit", "Held", "Released") if f"<td>{kind}</td>" in history] == ["Deposit", "Held", "Released"]
+    assert [kind for kind in ("Deposit", "Held", "Released") if f"<td>{kind}</td>" in history] == [
+        "Deposit",
+        "Held",
+        "Released",
+    ]
     assert Posting.objects.filter(account__owner=user).count() == 5
 
 
-BAD_AMOUNTS = ["", "0", "-5", "NaN", "Infinity", "1e3", "0.001", "9" * 40, "1000000000000.01", "1,5", "<script>", "\x00"]
+BAD_AMOUNTS = [
+    "",
+    "0",
+    "-5",
+    "NaN",
+    "Infinity",
+    "1e3",
+    "0.001",
+    "9" * 40,
+    "1000000000000.01",
+    "1,5",
+    "<script>",
+    "\x00",
+]
 
 
 @pytest.mark.parametrize("path", ["/wallet/deposit/", "/wallet/withdraw/"])
@@ -118,7 +137,9 @@ def test_form_sent_twice_acts_once(customer_client: Client, funded: User) -> Non
 
 def test_each_form_has_a_key_of_its_own(customer_client: Client) -> None:
     keys = {
-        re.search(r'name="idempotency_key" value="([0-9a-f]{32})"', customer_client.get("/wallet/deposit/").content.decode())
+        re.search(
+            r'name="idempotency_key" value="([0-9a-f]{32})"', customer_client.get("/wallet/deposit/").content.decode()
+        )
         for _ in range(3)
     }
     assert len({match[1] for match in keys if match}) == 3
@@ -148,7 +169,9 @@ def test_unknown_decisions(customer_client: Client, user: User, eur: Asset, path
     assert customer_client.post(path.format(transfer.pk)).status_code == 404
 
 
-def test_rails_that_are_not_simulated_take_no_answer_from_customers(customer_client: Client, user: User, eur: Asset) -> None:
+def test_rails_that_are_not_simulated_take_no_answer_from_customers(
+    customer_client: Client, user: User, eur: Asset
+) -> None:
     transfer = request_deposit(user, eur, Decimal(1), "key-1")
     with override_settings(SIMULATED_RAILS=False):
         assert customer_client.post(f"/wallet/transfers/{transfer.pk}/confirm/").status_code == 404
@@ -163,7 +186,9 @@ def test_forms_of_other_sites_are_refused(user: User, path: str) -> None:
     assertContains(response, "This form has expired", status_code=403)
 
 
-@pytest.mark.parametrize(("method", "path"), [("post", "/wallet/"), ("post", "/wallet/history/"), ("put", "/wallet/deposit/")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("post", "/wallet/"), ("post", "/wallet/history/"), ("put", "/wallet/deposit/")]
+)
 def test_other_methods(customer_client: Client, method: str, path: str) -> None:
     assert getattr(customer_client, method)(path).status_code == 405
 

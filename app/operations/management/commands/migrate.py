@@ -25,9 +25,7 @@ class Command(migrate.Command):
             cursor.execute("SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false)")
             cursor.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
             try:
-                cursor.execute(
-                    "SELECT set_config('lock_timeout', %s, false)", [str(settings.MIGRATE_LOCK_TIMEOUT_MS)]
-                )
+                cursor.execute("SELECT set_config('lock_timeout', %s, false)", [str(settings.MIGRATE_LOCK_TIMEOUT_MS)])
                 super().handle(*args, **options)
             finally:
                 if connections[options["database"]].is_usable():
