@@ -21,9 +21,9 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "tests" / "prove")]
 
-from cluster import docker, kind  # noqa: E402
-from cluster.shell import Failure, fail, run, say  # noqa: E402
-from state import NAMESPACES, differences, snapshot  # noqa: E402
+from cluster import docker, kind
+from cluster.shell import Failure, fail, run, say
+from state import NAMESPACES, differences, snapshot
 
 TRIALS = int(os.environ.get("TRIALS", "20"))
 CLUSTER = kind.CLUSTERS[os.environ.get("CLUSTER", "test")]

@@ -61,13 +61,18 @@ def without_noise(value: Any) -> Any:
     return value
 
 
+def shown(value: Any) -> str:
+    """Return a value as a short line."""
+    return json.dumps(value, sort_keys=True)[:600]
+
+
 def differences(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]:
     """Return which objects are missing, unexpected or different."""
     return (
         [f"missing: {name}" for name in sorted(set(expected) - set(actual))]
         + [f"unexpected: {name}" for name in sorted(set(actual) - set(expected))]
         + [
-            f"different: {name}: {json.dumps(expected[name], sort_keys=True)[:600]} // {json.dumps(actual[name], sort_keys=True)[:600]}"
+            f"different: {name}: {shown(expected[name])} // {shown(actual[name])}"
             for name in sorted(set(expected) & set(actual))
             if expected[name] != actual[name]
         ]
