@@ -221,7 +221,9 @@ def test_a_database_url_refers_to_the_secret() -> None:
 
 
 def test_what_the_values_set_wins_over_the_chart_s_own_variables() -> None:
-    values = merged(SMALLEST, {"env": {"DATABASE_HOST": "other"}, "secretEnv": {"PGSSLMODE": {"secret": "s", "key": "k"}}})
+    values = merged(
+        SMALLEST, {"env": {"DATABASE_HOST": "other"}, "secretEnv": {"PGSSLMODE": {"secret": "s", "key": "k"}}}
+    )
     web = pod_of(find(render(values), "Deployment", "shop-web"))["spec"]["containers"][0]
     assert environment(web)["DATABASE_HOST"]["value"] == "other"
     assert "valueFrom" in environment(web)["PGSSLMODE"]
@@ -262,10 +264,12 @@ def test_a_volume_for_one_pod_is_handed_over_at_a_rollout() -> None:
 
 def test_network_policies_open_what_is_used() -> None:
     policy = find(example("maximal.yaml"), "NetworkPolicy", "second")["spec"]
-    assert {"app.kubernetes.io/name": "second", "app.kubernetes.io/instance": "second-instance"} == policy["podSelector"][
-        "matchLabels"
+    assert policy[
+        "podSelector"
+    ]["matchLabels"] == {"app.kubernetes.io/name": "second", "app.kubernetes.io/instance": "second-instance"}
+    assert {"ports": [{"protocol": "TCP", "port": 6432}], "to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]} in policy[
+        "egress"
     ]
-    assert {"ports": [{"protocol": "TCP", "port": 6432}], "to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]} in policy["egress"]
     web = find(example("maximal.yaml"), "NetworkPolicy", "second-web")["spec"]
     assert [rule["ports"][0]["port"] for rule in web["ingress"]] == ["http", 9100]
 
@@ -306,12 +310,12 @@ def test_bookkeeping_changes_no_object() -> None:
         ({"image": {"digest": "sha256:1"}}, "/image/digest"),
         ({"hosts": []}, "hosts is empty"),
         ({"hosts": ["two words"]}, "/hosts/0"),
-        ({"env": {"A-B": "x"}}, "/env"),
+        ({"env": {"A-B": "x"}}, "at '/env': additional properties 'A-B'"),
         ({"secretEnv": {"A": {"secret": "x"}}}, "/secretEnv/A"),
         ({"database": {"sslmode": "verify"}}, "/database/sslmode"),
         ({"database": {"env": {"socket": "X"}}}, "'socket' not allowed"),
         ({"writablePaths": [{"path": "tmp"}]}, "/writablePaths/0/path"),
-        ({"writablePaths": [{"path": "/tmp"}, {"path": "/tmp"}]}, "expected each path once"),
+        ({"writablePaths": [{"path": "/data"}, {"path": "/data"}]}, "expected each path once"),
         ({"media": {"type": "disk"}}, "/media/type"),
         ({"media": {"type": "s3"}}, "media.s3.bucket is empty"),
         ({"media": {"type": "pvc", "pvc": {"accessMode": "ReadWriteOnce"}}}, "media.pvc.accessMode is ReadWriteOnce"),
@@ -325,7 +329,7 @@ def test_bookkeeping_changes_no_object() -> None:
         ({"migrate": {"steps": [{"name": "migrate"}]}}, "/migrate/steps/0"),
         ({"workers": {"queue": {}}}, "/workers/queue"),
         ({"workers": {"queue": {"command": ["x"], "replica": 1}}}, "'replica' not allowed"),
-        ({"workers": {"two words": {"command": ["x"]}}}, "/workers"),
+        ({"workers": {"two words": {"command": ["x"]}}}, "at '/workers': additional properties 'two words'"),
         *(({"workers": {name: {"command": ["x"]}}}, f"workers.{name}") for name in RESERVED),
         ({"cronJobs": {"job": {"command": ["x"], "schedule": "daily"}}}, "/cronJobs/job/schedule"),
         ({"cronJobs": {"job": {"command": ["x"]}}}, "/cronJobs/job"),
