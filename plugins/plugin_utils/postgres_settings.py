@@ -119,7 +119,7 @@ def normal_value(name: str, value: object) -> str | int | float:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"is no parameter of PostgreSQL 17 or its modules {', '.join(PRELOADABLE)}{hint}")
     if not isinstance(value, bool | int | float | str):
-        raise ValueError(f"is {value!r}; expected a number, a text or a boolean")
+        raise ValueError(f"is {value!r}; expected a number, a text or a boolean")  # noqa: TRY004  (a value, not a type)
     kind = setting["type"]
     if kind == "bool":
         return _boolean(value)

@@ -72,8 +72,9 @@ def _memory(memory: int, chosen: Mapping[str, Value]) -> dict[str, Value]:
     free -= connections * BACKEND_BYTES
     if free < 3 * MIB + connections * 2 * 64 * KIB:
         raise ValueError(
-            f"shared_buffers ({shared_buffers // MIB} MiB) and max_connections ({connections}, {BACKEND_BYTES // MIB} MiB "
-            f"each) do not fit into {memory // MIB} MiB of memory beside the {RESERVED_BYTES // MIB} MiB of the server itself; "
+            f"shared_buffers ({shared_buffers // MIB} MiB) and max_connections ({connections}, "
+            f"{BACKEND_BYTES // MIB} MiB each) do not fit into {memory // MIB} MiB of memory beside the "
+            f"{RESERVED_BYTES // MIB} MiB of the server itself; "
             "raise the memory limit or lower them"
         )
     maintenance = min(free // 3 // (workers + 1), GIB)

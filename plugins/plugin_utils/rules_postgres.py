@@ -56,7 +56,7 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
             )
         )
     found += parameter_errors(values["postgres_parameters"])
-    return found if found else size_errors(values)
+    return found or size_errors(values)
 
 
 def _database_name(name: str) -> str:

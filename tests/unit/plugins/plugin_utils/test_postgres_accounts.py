@@ -1,0 +1,133 @@
+"""SQL between the roles and databases that are there and those that are wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_accounts import (
+    account_statements,
+    identifier,
+    literal,
+)
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.scram import scram_verifier
+
+LOGIN: dict[str, Any] = {"login": True, "member_of": ["shop"], "set_role": "shop"}
+WANTED: dict[str, Any] = {
+    "roles": [
+        {"name": "shop", "login": False},
+        {"name": "shop_a", **LOGIN, "password": "geheim"},
+        {"name": "shop_b", **LOGIN},
+    ],
+    "databases": [
+        {"name": "shop", "owner": "shop"},
+        {"name": "postgres", "connect": ["rewinder"]},
+        {"name": "template1"},
+    ],
+}
+FRESH: dict[str, Any] = {
+    "roles": {},
+    "databases": {
+        "postgres": {"owner": "postgres", "connect": ["public", "postgres"]},
+        "template1": {"owner": "postgres", "connect": ["public", "postgres"]},
+    },
+}
+DONE: dict[str, Any] = {
+    "roles": {
+        "shop": {"login": False, "password": None, "settings": [], "member_of": []},
+        "shop_a": {
+            "login": True,
+            "password": scram_verifier("geheim"),
+            "settings": ["role=shop"],
+            "member_of": ["shop"],
+        },
+        "shop_b": {"login": True, "password": "SCRAM-old", "settings": ["role=shop"], "member_of": ["shop"]},
+        "somebody": {"login": True, "password": None, "settings": [], "member_of": []},
+    },
+    "databases": {
+        "shop": {"owner": "shop", "connect": ["shop"]},
+        "postgres": {"owner": "postgres", "connect": ["postgres", "rewinder"]},
+        "template1": {"owner": "postgres", "connect": ["postgres"]},
+        "mine": {"owner": "somebody", "connect": ["public"]},
+    },
+}
+
+
+def shown(actual: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    return [statement["shown"] for statement in account_statements(actual, wanted)]
+
+
+def with_role(name: str, **changed: Any) -> dict[str, Any]:
+    return {**DONE, "roles": {**DONE["roles"], name: {**DONE["roles"][name], **changed}}}
+
+
+def with_database(name: str, **changed: Any) -> dict[str, Any]:
+    return {**DONE, "databases": {**DONE["databases"], name: {**DONE["databases"][name], **changed}}}
+
+
+def test_everything_on_a_fresh_server() -> None:
+    assert shown(FRESH, WANTED) == [
+        'CREATE ROLE "shop" NOLOGIN',
+        'CREATE ROLE "shop_a" LOGIN',
+        'ALTER ROLE "shop_a" PASSWORD ...',
+        'GRANT "shop" TO "shop_a" WITH INHERIT TRUE, SET TRUE',
+        "ALTER ROLE \"shop_a\" SET role = 'shop'",
+        'CREATE ROLE "shop_b" LOGIN',
+        'GRANT "shop" TO "shop_b" WITH INHERIT TRUE, SET TRUE',
+        "ALTER ROLE \"shop_b\" SET role = 'shop'",
+        'CREATE DATABASE "shop" OWNER "shop"',
+        'REVOKE ALL ON DATABASE "shop" FROM PUBLIC',
+        'REVOKE ALL ON DATABASE "postgres" FROM PUBLIC',
+        'GRANT CONNECT ON DATABASE "postgres" TO "rewinder"',
+        'REVOKE ALL ON DATABASE "template1" FROM PUBLIC',
+    ]
+
+
+def test_nothing_when_all_is_as_wanted() -> None:
+    assert account_statements(DONE, WANTED) == []
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [
+        (with_role("shop", login=True), ['ALTER ROLE "shop" NOLOGIN']),
+        (with_role("shop_b", login=False), ['ALTER ROLE "shop_b" LOGIN']),
+        (with_role("shop_a", password=None), ['ALTER ROLE "shop_a" PASSWORD ...']),
+        (with_role("shop_a", password=scram_verifier("old")), ['ALTER ROLE "shop_a" PASSWORD ...']),
+        (with_role("shop_b", password=None), []),
+        (with_role("shop_a", settings=[]), ["ALTER ROLE \"shop_a\" SET role = 'shop'"]),
+        (with_role("shop_a", settings=["role=other"]), ["ALTER ROLE \"shop_a\" SET role = 'shop'"]),
+        (with_role("shop_a", member_of=[]), ['GRANT "shop" TO "shop_a" WITH INHERIT TRUE, SET TRUE']),
+        (with_database("shop", owner="postgres"), ['ALTER DATABASE "shop" OWNER TO "shop"']),
+        (with_database("shop", connect=["public"]), ['REVOKE ALL ON DATABASE "shop" FROM PUBLIC']),
+        (with_database("postgres", connect=[]), ['GRANT CONNECT ON DATABASE "postgres" TO "rewinder"']),
+    ],
+)
+def test_one_difference(actual: dict[str, Any], expected: list[str]) -> None:
+    assert shown(actual, WANTED) == expected
+
+
+def test_passwords_are_sent_as_verifiers_and_shown_not_at_all() -> None:
+    (statement,) = account_statements(with_role("shop_a", password=None), WANTED)
+    assert "PASSWORD 'SCRAM-SHA-256$4096:" in statement["sql"]
+    assert "geheim" not in str(statement)
+    assert "SCRAM" not in statement["shown"]
+
+
+def test_a_database_that_is_not_ours_to_make_is_named() -> None:
+    with pytest.raises(ValueError, match="database lost does not exist"):
+        account_statements(DONE, {"roles": [], "databases": [{"name": "lost"}]})
+
+
+@pytest.mark.parametrize(
+    ("text", "as_name", "as_text"),
+    [
+        ("shop", '"shop"', "'shop'"),
+        ('a"b', '"a""b"', "'a\"b'"),
+        ("it's", '"it\'s"', "'it''s'"),
+        ("a\\b", '"a\\b"', "'a\\b'"),
+    ],
+)
+def test_quoting(text: str, as_name: str, as_text: str) -> None:
+    assert identifier(text) == as_name
+    assert literal(text) == as_text

@@ -1,0 +1,122 @@
+"""Every variable of roles/postgres, set wrongly: the error names it, its value and what is allowed."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import rules_postgres
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.preflight import Role, find_errors
+
+ROLE = Path(__file__).parents[4] / "roles" / "postgres"
+OPTIONS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+POSTGRES = Role("postgres", OPTIONS, frozenset(), rules_postgres.errors)
+# What the rules look at and another role owns.
+PLATFORM = Role(
+    "platform", {"platform_database_mode": {"type": "str"}, "platform_database_name": {"type": "str"}}, frozenset()
+)
+GOOD: dict[str, Any] = {
+    **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
+    "postgres_storage_class": "",
+    "platform_database_mode": "internal",
+    "platform_database_name": "exchange",
+}
+
+
+def errors(changed: dict[str, Any]) -> list[str]:
+    values = {**copy.deepcopy(GOOD), **changed}
+    return find_errors([PLATFORM, POSTGRES], values, names=list(values))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"postgres_replicas": 1},
+        {"postgres_replicas": 2, "postgres_synchronous_mode": "strict"},
+        {"postgres_replicas": 1, "postgres_synchronous_mode": "async"},
+        {"postgres_cpu_limit": "2"},
+        {"postgres_memory_limit": "256Mi", "postgres_memory_request": "256Mi"},
+        {"postgres_parameters": {"work_mem": "16MB", "max_connections": 60, "jit": False}},
+        {"platform_database_name": "other_shop1"},
+        # With a database of somebody else's nothing of this role is used.
+        {"platform_database_mode": "external", "postgres_replicas": 0},
+    ],
+)
+def test_allowed(changed: dict[str, Any]) -> None:
+    assert errors(changed) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"postgres_replicas": 0}, "postgres_replicas is 0: expected 1 to 9"),
+        ({"postgres_replicas": 10}, "postgres_replicas is 10: expected 1 to 9"),
+        (
+            {"postgres_replicas": "three"},
+            "postgres_replicas is 'three': argument 'postgres_replicas' is of type str, not int",
+        ),
+        (
+            {"postgres_replica": 3},
+            "postgres_replica is not a variable of the role postgres; did you mean postgres_replicas?",
+        ),
+        (
+            {"postgres_memory_limit": "5 potatoes"},
+            "postgres_memory_limit is '5 potatoes': expected a Kubernetes quantity",
+        ),
+        ({"postgres_memory_limit": "128Mi"}, "postgres_memory_limit is '128Mi': expected at least 256Mi"),
+        (
+            {"postgres_memory_request": "2Gi"},
+            "postgres_memory_request is '2Gi': expected at most postgres_memory_limit, 1Gi",
+        ),
+        ({"postgres_memory_request": "1Mi"}, "postgres_memory_request is '1Mi': expected at least 64Mi"),
+        ({"postgres_cpu_request": "0"}, "postgres_cpu_request is '0': expected at least 10m"),
+        ({"postgres_cpu_request": "fast"}, "postgres_cpu_request is 'fast': expected a Kubernetes quantity"),
+        ({"postgres_cpu_limit": "100m"}, "postgres_cpu_request is '250m': expected at most postgres_cpu_limit, 100m"),
+        ({"postgres_cpu_limit": "1m"}, "postgres_cpu_limit is '1m': expected at least 10m"),
+        ({"postgres_volume_size": "1G"}, "postgres_volume_size is '1G': expected at least 1Gi"),
+        ({"postgres_volume_size": ""}, "postgres_volume_size is '': expected a Kubernetes quantity"),
+        ({"postgres_synchronous_mode": "always"}, "postgres_synchronous_mode is 'always'"),
+        (
+            {"postgres_replicas": 1, "postgres_synchronous_mode": "strict"},
+            "postgres_synchronous_mode is 'strict': expected async or quorum with postgres_replicas 1",
+        ),
+        ({"postgres_anti_affinity": "maybe"}, "postgres_anti_affinity is 'maybe'"),
+        ({"postgres_parameters": {"work_mme": "4MB"}}, "postgres_parameters.work_mme is '4MB': is no parameter"),
+        ({"postgres_parameters": {"fsync": False}}, "postgres_parameters.fsync is False: may not be set"),
+        ({"postgres_parameters": {"port": 5433}}, "postgres_parameters.port is 5433: may not be set: Patroni sets it"),
+        ({"postgres_parameters": {"work_mem": "5 potatoes"}}, "postgres_parameters.work_mem is '5 potatoes'"),
+        (
+            {"postgres_parameters": {"max_connections": 1000}},
+            "max_connections (1000, 2 MiB each) do not fit into 1024 MiB",
+        ),
+        ({"postgres_parameters": "work_mem"}, "postgres_parameters is 'work_mem'"),
+        ({"postgres_termination_grace_seconds": 5}, "postgres_termination_grace_seconds is 5: expected 30 to 3600"),
+        ({"postgres_api_server_ports": []}, "postgres_api_server_ports is []: expected at least one port"),
+        ({"postgres_api_server_ports": [443, 0]}, "postgres_api_server_ports[1] is 0: expected 1 to 65535"),
+        ({"postgres_api_server_ports": ["https"]}, "postgres_api_server_ports is"),
+        (
+            {"postgres_cluster_domain": "cluster local"},
+            "postgres_cluster_domain is 'cluster local': expected a host name",
+        ),
+        ({"postgres_restart_members": "perhaps"}, "postgres_restart_members is 'perhaps'"),
+        ({"postgres_tolerations": "all"}, "postgres_tolerations is 'all'"),
+        ({"postgres_node_selector": ["disk"]}, "postgres_node_selector is"),
+        ({"platform_database_name": "Shop"}, "platform_database_name is 'Shop': expected lower-case letters"),
+        ({"platform_database_name": "a-b"}, "platform_database_name is 'a-b': expected lower-case letters"),
+        ({"platform_database_name": "postgres"}, "platform_database_name is 'postgres': expected a name other than"),
+        ({"platform_database_name": "pg_shop"}, "platform_database_name is 'pg_shop': expected a name other than"),
+    ],
+)
+def test_refused(changed: dict[str, Any], expected: str) -> None:
+    found = errors(changed)
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_all_errors_at_once() -> None:
+    found = errors({"postgres_replicas": 0, "postgres_volume_size": "x", "postgres_parameters": {"port": 1, "nix": 2}})
+    assert len(found) == 4
