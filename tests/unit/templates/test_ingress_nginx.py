@@ -77,7 +77,7 @@ def test_it_writes_status_events_and_its_lease_alone(chosen: str) -> None:
     ],
 )
 def test_secrets_are_readable_in_the_watched_namespaces_alone(chosen: str, namespaces: set[str]) -> None:
-    bindings = [item for item in objects(chosen, "RoleBinding") if item["roleRef"]["name"].endswith("-watched")]
+    bindings = [item for item in objects(chosen, "RoleBinding") if item["metadata"]["name"] != "ingress-nginx"]
     assert {item["metadata"]["namespace"] for item in bindings} == namespaces
     [watched] = [arg for arg in controller(chosen)["args"] if "watch-namespace=" in arg]
     assert set(watched.partition("=")[2].split(",")) == namespaces
@@ -177,3 +177,18 @@ def test_a_provided_certificate_is_the_default_servers() -> None:
     assert secret["type"] == "kubernetes.io/tls"
     assert set(secret["data"]) == {"tls.crt", "tls.key"}
     assert f"-default-server-tls-secret=$(POD_NAMESPACE)/{secret['metadata']['name']}" in controller("provided")["args"]
+
+
+def test_what_a_binding_refers_to_never_changes() -> None:
+    """The API refuses that; a change of the controller must not need it."""
+
+    def bindings(chosen: str) -> dict[tuple[str, ...], dict[str, Any]]:
+        return {
+            (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]): item["roleRef"]
+            for kind in ("RoleBinding", "ClusterRoleBinding")
+            for item in objects(chosen, kind)
+        }
+
+    f5, community = bindings("default"), bindings("community")
+    assert f5.keys() & community.keys() == {("RoleBinding", "ingress-nginx", "ingress-nginx")}
+    assert all(f5[name] == community[name] for name in f5.keys() & community.keys())
