@@ -44,10 +44,11 @@ demo: cluster-up ## A kind cluster with the whole platform; ends with a URL
 lint: venv ## Style, types, YAML, Ansible
 	@ruff check . && ruff format --check .
 	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster
+	@mypy --config-file app/mypy.ini app
 	@yamllint --strict .
 	@ansible-lint --offline
 
-unit: venv ## Unit tests
+unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their own
 	@pytest -q tests/unit
 	@pytest -q app
 

@@ -64,6 +64,9 @@ def doctor() -> None:
     own_docker = {"docker", "dockerd", "runc", "iptables", "ip"}
     needed = {c: p for c, p in PACKAGES.items() if not (c in own_docker and docker.answers())}
     missing = sorted({package for command, package in needed.items() if shutil.which(command) is None})
+    # The application's tests start a server of their own. Debian keeps its programs out of PATH.
+    if not shutil.which("initdb") and not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        missing.append("postgresql")
     can_install = os.geteuid() == 0 and shutil.which("apt-get") is not None
     free = shutil.disk_usage(cache()).free / 2**30
     found = problems(available_memory_gib(), free, missing, can_install=can_install)

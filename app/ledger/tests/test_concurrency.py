@@ -13,7 +13,7 @@ import pytest
 from testing.hammer import STEPS
 from testing.processes import APP, manage
 
-PROCESSES = 6
+PROCESSES = 4
 
 
 def hammer(variables: Mapping[str, str], what: str, processes: int = PROCESSES) -> Counter[str]:
