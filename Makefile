@@ -13,7 +13,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 venv: $(VENV)/.complete ## Make the virtual environment
-$(VENV)/.complete: requirements/control-node.txt requirements/test.txt requirements/app.txt
+$(VENV)/.complete: requirements/control-node.txt requirements/test.txt requirements/app.txt requirements/app-test.txt
 	@echo "==> Make the virtual environment (usually 3 min)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/test.txt -r requirements/app.txt
