@@ -82,7 +82,7 @@ def pod_problems(pods: list[Live], events: list[Live]) -> list[str]:
             *(pod["status"].get("containerStatuses") or []),
         ]
         waiting = [
-            f"{one['name']}: {state.get('reason', '')} {state.get('message', '')}".strip()
+            f"{one['name']}: {state.get('reason', 'not ready')} {state.get('message', '')}".strip()
             for one in statuses
             for state in [(one.get("state") or {}).get("waiting") or (one.get("state") or {}).get("terminated") or {}]
             if not one.get("ready") and state.get("reason") != "Completed"
@@ -92,7 +92,14 @@ def pod_problems(pods: list[Live], events: list[Live]) -> list[str]:
                 f"pod {pod['metadata']['name']} is {pod['status'].get('phase')}: "
                 f"{'; '.join(waiting) or 'not scheduled'}"
             )
-    warnings = [event for event in events if event.get("type") == "Warning"]
+    names = {pod["metadata"]["name"] for pod in pods}
+    # Pods that are gone have warnings of their own: of how they went.
+    warnings = [
+        event
+        for event in events
+        if event.get("type") == "Warning"
+        and (event["involvedObject"]["kind"] != "Pod" or event["involvedObject"]["name"] in names)
+    ]
     warnings.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
     lines += [
         f"{event['involvedObject']['kind']} {event['involvedObject']['name']}: "
