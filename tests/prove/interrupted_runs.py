@@ -92,7 +92,7 @@ def main() -> int:
         )
         RESULTS.write_text(json.dumps(done, indent=1))
         say(
-            f"    {number}/{TRIALS}: killed after {moment:5.1f} s in «{task}»; again {seconds:.0f} s; then changed={again}"
+            f"    {number}/{TRIALS}: killed after {moment:.1f} s in «{task}»; again {seconds:.0f} s; changed={again}"
         )
         if found or again != 0:
             say("\n".join(found))
