@@ -1,0 +1,266 @@
+"""The database on a live cluster: who gets in, and what survives pods, scaling, parameters and a new revision."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import Cluster, eventually, run_playbook
+from kubernetes.client import CoreV1Api
+from kubernetes.stream import stream
+
+DATABASE, APP = "exchange-database", "exchange"
+PLAYBOOK = "playbooks/database.yml"
+LABELS = "app.kubernetes.io/component=database"
+CLIENT = "database-test-client"
+
+
+class Client:
+    """A pod of the application's namespace that runs psql as the application would."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Make the pod and wait until it runs."""
+        self.cluster = cluster
+        self.api: Any = CoreV1Api(cluster.client.client)
+        secret = self.api.read_namespaced_secret("postgres-app", DATABASE)
+        self.api.create_namespaced_secret(APP, {"metadata": {"name": CLIENT}, "data": secret.data, "type": "Opaque"})
+        image = pods(cluster)[0]["spec"]["containers"][0]["image"]
+        variables = {"PGUSER": "username", "PGPASSWORD": "password", "PGDATABASE": "database"}
+        self.api.create_namespaced_pod(
+            APP,
+            {
+                "metadata": {"name": CLIENT, "labels": {"app.kubernetes.io/part-of": "cryptoexchange"}},
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 999,
+                        "fsGroup": 999,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [
+                        {
+                            "name": "psql",
+                            "image": image,
+                            "command": ["sleep", "3600"],
+                            "securityContext": {
+                                "allowPrivilegeEscalation": False,
+                                "readOnlyRootFilesystem": True,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                            "env": [
+                                {"name": "PGHOST", "value": f"postgres-rw.{DATABASE}.svc"},
+                                {"name": "PGSSLMODE", "value": "verify-full"},
+                                {"name": "PGSSLROOTCERT", "value": "/secret/ca.crt"},
+                                {"name": "PGCONNECT_TIMEOUT", "value": "3"},
+                                *(
+                                    {"name": name, "valueFrom": {"secretKeyRef": {"name": CLIENT, "key": key}}}
+                                    for name, key in variables.items()
+                                ),
+                            ],
+                            "volumeMounts": [{"name": "secret", "mountPath": "/secret"}],
+                        }
+                    ],
+                    "volumes": [{"name": "secret", "secret": {"secretName": CLIENT}}],
+                },
+            },
+        )
+        eventually("the client runs", lambda: self.api.read_namespaced_pod(CLIENT, APP).status.phase == "Running")
+
+    def close(self) -> None:
+        """Remove the pod and what it read."""
+        self.api.delete_namespaced_pod(CLIENT, APP, grace_period_seconds=0)
+        self.api.delete_namespaced_secret(CLIENT, APP)
+
+    def psql(self, sql: str, *arguments: str) -> tuple[int, str]:
+        """Return psql's exit code and output."""
+        return run(self.api, APP, CLIENT, ["psql", "-XAtq", "-c", sql, *arguments])
+
+    def value(self, sql: str) -> str:
+        """Return the one value that a query yields; the database may be switching over."""
+        return str(eventually(sql, lambda: (found := self.psql(sql))[0] == 0 and (found[1].strip(),), 60)[0])
+
+
+def run(api: Any, namespace: str, pod: str, command: list[str]) -> tuple[int, str]:
+    """Run a command in a pod and return its exit code and output."""
+    connected = stream(
+        api.connect_get_namespaced_pod_exec, pod, namespace, command=command, stdout=True, stderr=True,
+        _preload_content=False,
+    )  # fmt: skip
+    connected.run_forever(timeout=60)
+    return connected.returncode, connected.read_all()
+
+
+def pods(cluster: Cluster) -> list[dict[str, Any]]:
+    """Return the members' pods that aren't being deleted, by name."""
+    found = cluster.items("Pod", namespace=DATABASE, label_selector=LABELS)
+    return sorted((p for p in found if not p["metadata"].get("deletionTimestamp")), key=lambda p: p["metadata"]["name"])
+
+
+def said(pod: dict[str, Any]) -> dict[str, Any]:
+    """Return what Patroni says of a member."""
+    status: dict[str, Any] = json.loads((pod["metadata"].get("annotations") or {}).get("status", "{}"))
+    return status
+
+
+def primary(cluster: Cluster) -> str:
+    """Return the name of the one primary, or nothing."""
+    names = [p["metadata"]["name"] for p in pods(cluster) if p["metadata"]["labels"].get("role") == "primary"]
+    return names[0] if len(names) == 1 else ""
+
+
+def whole(cluster: Cluster, members: int = 3) -> bool:
+    """Say whether there is a primary and every other member streams from it."""
+    ready = [
+        pod
+        for pod in pods(cluster)
+        if {"type": "Ready", "status": "True"}.items()
+        <= {k: v for c in pod["status"].get("conditions") or [] if c["type"] == "Ready" for k, v in c.items()}.items()
+    ]
+    streaming = [pod for pod in ready if said(pod).get("replication_state") == "streaming"]
+    return len(ready) == members and len(streaming) == members - 1 and bool(primary(cluster))
+
+
+def uids(cluster: Cluster) -> dict[str, str]:
+    """Return each member's pod by its UID."""
+    return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in pods(cluster)}
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster) -> Iterator[Client]:
+    """Return a client with a table of its own."""
+    client = Client(cluster)
+    client.value("CREATE TABLE IF NOT EXISTS kept (id bigserial PRIMARY KEY)")
+    yield client
+    client.value("DROP TABLE kept")
+    client.close()
+
+
+@pytest.fixture
+def row(cluster: Cluster, client: Client) -> Iterator[str]:
+    """Write a row before the test, and find it afterwards."""
+    eventually("three members", lambda: whole(cluster))
+    written = client.value("INSERT INTO kept DEFAULT VALUES RETURNING id")
+    yield written
+    eventually("three members again", lambda: whole(cluster))
+    assert client.value(f"SELECT count(*) FROM kept WHERE id = {written}") == "1"  # noqa: S608  (a number of ours)
+
+
+def test_the_application_acts_as_the_owner(client: Client) -> None:
+    assert client.value("SELECT session_user || ' ' || current_user || ' ' || current_database()") in {
+        "exchange_a exchange exchange",
+        "exchange_b exchange exchange",
+    }
+    assert client.value("SELECT tableowner FROM pg_tables WHERE tablename = 'kept'") == "exchange"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["-d", "sslmode=disable"], "no pg_hba.conf entry|no encryption"),
+        (["-U", "postgres"], "pg_hba.conf rejects"),
+        (["-U", "replicator"], "pg_hba.conf rejects"),
+        (["-U", "exchange"], "authentication failed"),
+        (["-d", "postgres"], "CONNECT privilege"),
+        (["-d", "template1"], "CONNECT privilege"),
+    ],
+)
+def test_who_is_refused(client: Client, arguments: list[str], why: str) -> None:
+    code, output = client.psql("SELECT 1", *arguments)
+    assert code != 0
+    assert any(words in output for words in why.split("|")), output
+
+
+def test_standbys_serve_reads_alone(client: Client) -> None:
+    arguments = ["-h", f"postgres-ro.{DATABASE}.svc"]
+    assert client.psql("SELECT pg_is_in_recovery()", *arguments) == (0, "t\n")
+    code, output = client.psql("INSERT INTO kept DEFAULT VALUES", *arguments)
+    assert code != 0
+    assert "read-only transaction" in output
+
+
+def test_a_deleted_primary_comes_back_with_its_name_and_data(cluster: Cluster, client: Client, row: str) -> None:
+    was, before = primary(cluster), uids(cluster)
+    client.api.delete_namespaced_pod(was, DATABASE)
+    eventually("another primary", lambda: primary(cluster) not in {"", was})
+    assert client.value(f"SELECT count(*) FROM kept WHERE id = {row}") == "1"  # noqa: S608  (a number of ours)
+    eventually("three members", lambda: whole(cluster))
+    after = uids(cluster)
+    assert {name for name in after if after[name] != before[name]} == {was}
+
+
+@pytest.mark.usefixtures("row")
+def test_all_members_deleted_at_once_come_back(cluster: Cluster, client: Client) -> None:
+    before = uids(cluster)
+    client.api.delete_collection_namespaced_pod(DATABASE, label_selector=LABELS)
+    eventually(
+        "three new pods", lambda: len(uids(cluster)) == 3 and not set(uids(cluster).values()) & {*before.values()}
+    )
+    eventually("three members", lambda: whole(cluster))
+
+
+def test_nothing_changes_whoever_is_primary(cluster: Cluster) -> None:
+    eventually("three members", lambda: whole(cluster))
+    run = run_playbook(PLAYBOOK)
+    assert (run.code, run.changed) == (0, 0), run.output
+
+
+@pytest.mark.usefixtures("row")
+def test_a_parameter_is_reloaded_without_a_restart(cluster: Cluster, client: Client) -> None:
+    started = client.value("SELECT pg_postmaster_start_time()")
+    run = run_playbook(PLAYBOOK, "-e", '{"postgres_parameters": {"work_mem": "3MB"}}')
+    assert (run.code, run.changed) == (0, 1), run.output
+    eventually("work_mem", lambda: client.value("SHOW work_mem") == "3MB", 30)
+    assert run_playbook(PLAYBOOK).code == 0
+    assert client.value("SELECT pg_postmaster_start_time()") == started
+    eventually("work_mem as before", lambda: client.value("SHOW work_mem") != "3MB", 30)
+    assert whole(cluster)
+
+
+@pytest.mark.usefixtures("row")
+def test_a_parameter_that_needs_a_restart_restarts_no_pod(cluster: Cluster, client: Client) -> None:
+    before, connections = uids(cluster), int(client.value("SHOW max_connections"))
+    for wanted in (connections + 5, connections):
+        run = run_playbook(PLAYBOOK, "-e", json.dumps({"postgres_parameters": {"max_connections": wanted}}))
+        assert run.code == 0, run.output
+        for name in before:
+            found = run_in(client, name, "SHOW max_connections")
+            assert found == str(wanted), name
+        assert not any(said(pod).get("pending_restart") for pod in pods(cluster))
+    assert uids(cluster) == before
+
+
+def run_in(client: Client, pod: str, sql: str) -> str:
+    """Return the value that a member itself gives, asked as its superuser."""
+    code, output = run(client.api, DATABASE, pod, ["psql", "-XAtq", "-U", "postgres", "-c", sql])
+    assert code == 0, output
+    return output.strip()
+
+
+@pytest.mark.usefixtures("row")
+def test_scaling_down_keeps_volumes_and_up_uses_them_again(cluster: Cluster) -> None:
+    volumes = {
+        c["metadata"]["name"]: c["metadata"]["uid"] for c in cluster.items("PersistentVolumeClaim", namespace=DATABASE)
+    }
+    assert run_playbook(PLAYBOOK, "-e", "postgres_replicas=1").code == 0
+    eventually("one member", lambda: list(uids(cluster)) == ["postgres-0"] and whole(cluster, 1))
+    assert run_playbook(PLAYBOOK).code == 0
+    eventually("three members", lambda: whole(cluster))
+    claims = cluster.items("PersistentVolumeClaim", namespace=DATABASE)
+    assert {c["metadata"]["name"]: c["metadata"]["uid"] for c in claims} == volumes
+
+
+@pytest.mark.usefixtures("row")
+def test_a_new_revision_replaces_each_member_once_and_the_primary_last(cluster: Cluster) -> None:
+    was, before = primary(cluster), uids(cluster)
+    start = time.monotonic()
+    run = run_playbook(PLAYBOOK, "-e", "postgres_termination_grace_seconds=110")
+    assert run.code == 0, run.output
+    after = uids(cluster)
+    assert not set(before.values()) & set(after.values())
+    created = {pod["metadata"]["name"]: pod["metadata"]["creationTimestamp"] for pod in pods(cluster)}
+    assert created[was] == max(created.values()), f"{created} after {time.monotonic() - start:.0f} s"
+    assert run_playbook(PLAYBOOK).code == 0
