@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from accounts.models import User
-from ledger.models import Account, Asset, Posting
+from ledger.models import Account, Asset, Movement, Posting
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,13 @@ def balances(user: User) -> list[Balance]:
 
 
 def postings(user: User, before: int | None, limit: int) -> list[Posting]:
-    """Return the latest postings on the customer's accounts, those with an id below `before` if it is given."""
+    """Return the latest postings on the customer's accounts, those with an id below `before` if it is given.
+
+    Of what moves between the customer's own two accounts, the available side is shown: the other mirrors it.
+    """
     found = Posting.objects.filter(account__owner=user).select_related("movement", "asset", "account")
+    within = [Movement.Kind.HOLD, Movement.Kind.RELEASE]
+    found = found.exclude(account__kind=Account.Kind.HELD, movement__kind__in=within)
     if before is not None:
         found = found.filter(pk__lt=before)
     return list(found.order_by("-pk")[:limit])

@@ -78,6 +78,7 @@ def test_deposit_withdraw_history(customer_client: Client, user: User) -> None:
         "Held",
         "Released",
     ]
+    assert re.findall(r"([+\N{MINUS SIGN}][0-9.]+) <abbr>EUR", history) == ["+40.00", "\N{MINUS SIGN}40.00", "+100.00"]
     assert Posting.objects.filter(account__owner=user).count() == 5
 
 
