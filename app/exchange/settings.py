@@ -146,7 +146,15 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 
 # Counters of the login rate limits: shared by all replicas, so in the database.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "operations_cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "operations_cache",
+        # Beyond this Django drops entries that are still good: with its default of 300 somebody who guesses passwords
+        # of many accounts would wipe out the counters. It counts the rows at each write, so not a million either.
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    },
+}
 
 # --- Behind a proxy, over TLS ----------------------------------------------------------------------------------------
 TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXY_COUNT", 1, minimum=0, maximum=10)
@@ -209,6 +217,7 @@ ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS_ONLY else "http"
 ACCOUNT_SESSION_REMEMBER = True
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXY_COUNT
+MFA_ADAPTER = "accounts.adapters.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "CryptoCurrencyExchange"
 

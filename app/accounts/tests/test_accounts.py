@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from django.conf import settings
 from django.core import mail
 from django.core.cache import cache
 from django.test import Client, override_settings
@@ -88,6 +90,15 @@ def test_guessing_is_stopped_even_for_the_right_password(client: Client, user: U
     assert log_in(Client(REMOTE_ADDR="192.0.2.7")) == 200
 
 
+def test_guesses_at_many_accounts_do_not_wipe_out_the_counters(client: Client, user: User) -> None:
+    del user
+    for _ in range(5):
+        log_in(client, password="wrong-horse-99")
+    for number in range(400):
+        cache.set(f"other-{number}", number, 600)
+    assert log_in(client) == 200
+
+
 def test_change_password(client: Client, user: User) -> None:
     log_in(client)
     response = client.post(
@@ -128,6 +139,8 @@ def test_second_factor(client: Client, user: User) -> None:
 
     response = client.post("/accounts/2fa/totp/activate/", {"code": code()})
     assertRedirects(response, "/accounts/2fa/recovery-codes/")
+    stored = str(list(Authenticator.objects.values_list("data", flat=True)))
+    assert secret not in stored, "the seed is kept encrypted"
     recovery = client.get("/accounts/2fa/recovery-codes/download/").content.decode().split()
     assert len(recovery) == 10
 
@@ -137,6 +150,12 @@ def test_second_factor(client: Client, user: User) -> None:
     assert elsewhere.post("/accounts/2fa/authenticate/", {"code": "000000"}).status_code == 200
     assert elsewhere.post("/accounts/2fa/authenticate/", {"code": recovery[0]}).status_code == 302
     assert elsewhere.get("/wallet/").status_code == 200
+
+    # After a rotation of the signing key second factors still work.
+    with override_settings(SECRET_KEY="x" * 60, SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+        rotated = Client()
+        log_in(rotated)
+        assert rotated.post("/accounts/2fa/authenticate/", {"code": recovery[1]}).status_code == 302
 
     third = Client()
     log_in(third)
