@@ -9,11 +9,32 @@ from typing import Any
 _CORE, _APPS, _RBAC, _NET = "", "apps", "rbac.authorization.k8s.io", "networking.k8s.io"
 _POLICY, _BATCH = "policy", "batch"
 
-# What each component's role creates: (API group, resource) in its namespace; None for cluster-wide ones.
+# What each component's role creates in its namespace: (API group, resource).
 _NAMESPACED: dict[str, list[tuple[str, str]]] = {
-    "ingress_nginx": [(_APPS, "deployments"), (_RBAC, "roles"), (_RBAC, "rolebindings"), (_NET, "networkpolicies")],
-    "postgres": [(_APPS, "statefulsets"), (_RBAC, "roles"), (_RBAC, "rolebindings"), (_NET, "networkpolicies")],
-    "exchange_app": [(_APPS, "deployments"), (_NET, "ingresses"), (_NET, "networkpolicies"), (_BATCH, "jobs")],
+    "ingress_nginx": [
+        (_APPS, "deployments"),
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+        (_NET, "networkpolicies"),
+        (_POLICY, "poddisruptionbudgets"),
+    ],
+    "postgres": [
+        (_APPS, "statefulsets"),
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+        (_NET, "networkpolicies"),
+        (_POLICY, "poddisruptionbudgets"),
+    ],
+    "exchange_app": [
+        (_APPS, "deployments"),
+        (_NET, "ingresses"),
+        (_NET, "networkpolicies"),
+        (_BATCH, "jobs"),
+        (_POLICY, "poddisruptionbudgets"),
+        # The ingress controller's rights in the namespace that it watches.
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+    ],
 }
 _CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
     "ingress_nginx": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings"), (_NET, "ingressclasses")],

@@ -157,15 +157,25 @@ def find_errors(
         proper.update(valid)
         options.update(role.options)
 
+    # Rules see whole sets of values, their role's and the shared ones: a value that is wrong by itself is said already,
+    # and the documented default stands in for it, so that other errors come in the same message.
+    stand_ins = {
+        name: options[name]["default"]
+        for name in options
+        if name not in proper and "default" in options[name] and (name in values or name in broken)
+    }
+    proper |= stand_ins
+
     def whole(role: Role) -> bool:
         expected = (n for n, o in role.options.items() if n in values or n in broken or o.get("required"))
         return all(name in proper for name in expected)
 
     for role in roles:
-        # Rules see only whole sets of values, their role's and the shared ones: what is wrong there is said already.
         if role.rules is None or not whole(role) or not whole(roles[0]):
             continue
         for finding in role.rules(proper):
-            option = options.get(finding.variable.split(".")[0].split("[")[0], {})
-            errors.append(f"{finding.variable} is {shown(finding.value, option)}: {finding.expected}")
+            name = finding.variable.split(".")[0].split("[")[0]
+            if name not in stand_ins:
+                value = shown(finding.value, options.get(name, {}))
+                errors.append(f"{finding.variable} is {value}: {finding.expected}")
     return errors

@@ -109,7 +109,7 @@ class Cluster:
             for namespace in namespaces
             for item in self.items(kind, api_version, namespace=namespace)
             # Patroni renews its leader record by itself.
-            if not (kind == "ConfigMap" and "patroni" in str(item["metadata"].get("annotations", {}).keys() | {""}))
+            if (kind, item["metadata"]["name"]) != ("ConfigMap", "postgres-leader")
         }
         found |= {
             f"Namespace {item['metadata']['name']}": item["metadata"]["resourceVersion"]
@@ -124,7 +124,7 @@ def no_secret_in(output: str, cluster: Cluster) -> None:
     for namespace in NAMESPACES:
         for secret in cluster.items("Secret", namespace=namespace):
             for key, value in (secret.get("data") or {}).items():
-                if key in {"tls.crt", "ca.crt", "username", "database", "release"}:
+                if key in {"tls.crt", "ca.crt", "username", "username-urlencoded", "database", "release"}:
                     continue
                 text = base64.b64decode(value).decode(errors="replace")
                 for line in (part for part in text.splitlines() if len(part) >= 8):

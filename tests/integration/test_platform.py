@@ -241,6 +241,7 @@ def test_the_built_collection_runs_by_its_name(tmp_path: Path) -> None:
         ["ansible-galaxy", "collection", "build", str(PROJECT), "--output-path", str(tmp_path)],
         check=True,
         capture_output=True,
+        cwd=tmp_path,
     )
     [built] = tmp_path.glob("*.tar.gz")
     subprocess.run(
@@ -256,6 +257,7 @@ def test_the_built_collection_runs_by_its_name(tmp_path: Path) -> None:
         ],
         check=True,
         capture_output=True,
+        cwd=tmp_path,  # where no other copy of the collection is found
     )
     run = run_playbook(
         "cryptoexchange.platform.site", cwd=tmp_path, env={"ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "installed")}
