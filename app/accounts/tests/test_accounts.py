@@ -113,6 +113,7 @@ def test_change_password(client: Client, user: User) -> None:
 @override_settings(PASSWORD_RESET_BY_MAIL=True)
 def test_reset_password_by_mail(client: Client, user: User) -> None:
     assertContains(client.get("/accounts/login/"), "Forgot your password?")
+    assertContains(client.get("/accounts/password/reset/"), "Send the link")
     client.post("/accounts/password/reset/", {"email": "alice@example.com"})
     text = str(mail.outbox[0].body)
     link = next(line for line in text.splitlines() if "/accounts/password/reset/key/" in line).strip()
@@ -124,6 +125,7 @@ def test_reset_password_by_mail(client: Client, user: User) -> None:
 
 def test_no_reset_is_offered_without_mail(client: Client) -> None:
     assert "Forgot your password?" not in client.get("/accounts/login/").content.decode()
+    assertContains(client.get("/accounts/password/reset/"), "This exchange sends no mail.")
 
 
 def test_second_factor(client: Client, user: User) -> None:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
+from django.http import HttpRequest
 
 from accounts.models import User
 from operations.management.commands.migrate import ADVISORY_LOCK
@@ -36,6 +37,15 @@ def test_admin_is_created_once(monkeypatch: pytest.MonkeyPatch) -> None:
     admin = User.objects.get()
     assert admin.is_superuser
     assert authenticate(username="root", password=PASSWORD) == admin
+
+
+@pytest.mark.django_db
+def test_admin_can_log_in_by_mail_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_PASSWORD", PASSWORD)
+    monkeypatch.setenv("ADMIN_EMAIL", "Root@example.com")
+    assert create_admin() == "admin created\n"
+    credentials = {"email": "root@example.com", "password": PASSWORD}
+    assert authenticate(HttpRequest(), **credentials) == User.objects.get()
 
 
 @pytest.mark.django_db

@@ -136,6 +136,13 @@ def test_form_sent_twice_acts_once(customer_client: Client, funded: User) -> Non
     assertContains(response, "This request was sent before with other contents.", status_code=400)
 
 
+def test_deposit_key_used_for_something_else(customer_client: Client) -> None:
+    customer_client.post("/wallet/deposit/", DEPOSIT)
+    response = customer_client.post("/wallet/deposit/", DEPOSIT | {"amount": "41"})
+    assertContains(response, "This request was sent before with other contents.", status_code=400)
+    assert Transfer.objects.count() == 1
+
+
 def test_each_form_has_a_key_of_its_own(customer_client: Client) -> None:
     keys = {
         re.search(
