@@ -264,9 +264,10 @@ def test_a_volume_for_one_pod_is_handed_over_at_a_rollout() -> None:
 
 def test_network_policies_open_what_is_used() -> None:
     policy = find(example("maximal.yaml"), "NetworkPolicy", "second")["spec"]
-    assert policy[
-        "podSelector"
-    ]["matchLabels"] == {"app.kubernetes.io/name": "second", "app.kubernetes.io/instance": "second-instance"}
+    assert policy["podSelector"]["matchLabels"] == {
+        "app.kubernetes.io/name": "second",
+        "app.kubernetes.io/instance": "second-instance",
+    }
     assert {"ports": [{"protocol": "TCP", "port": 6432}], "to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]} in policy[
         "egress"
     ]
