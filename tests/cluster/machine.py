@@ -80,6 +80,11 @@ def doctor() -> None:
 
 def install(packages: list[str]) -> None:
     """Install Debian packages."""
+    if "postgresql" in packages:
+        # Its programs are wanted, not a server that runs ever after.
+        settings = Path("/etc/postgresql-common/createcluster.d/no-main-cluster.conf")
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text("create_main_cluster = false\n")
     with step(f"Install {', '.join(packages)}", 60):
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         run(["apt-get", "update", "-q"], env=quiet)
