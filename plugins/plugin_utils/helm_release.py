@@ -69,17 +69,17 @@ def state(secrets: Sequence[Secret], now: str, timeout_seconds: int) -> dict[str
 
     Returns:
         status: of the newest revision, or `none`; revision: its number (0: none); config: its values;
-        pending: name of its Secret if an operation has not ended, else empty; at_work: it may still end by itself;
+        pending: names of the Secrets of operations that have not ended; at_work: it may still end by itself;
         running: values of the deployed revision, {} if there is none.
     """
     ordered = sorted((plain(secret) for secret in secrets), key=number)
     if not ordered or status(ordered[-1]) == "uninstalled":
-        return {"status": "none", "revision": 0, "config": {}, "pending": "", "at_work": False, "running": {}}
+        return {"status": "none", "revision": 0, "config": {}, "pending": [], "at_work": False, "running": {}}
     newest = ordered[-1]
     deployed = [secret for secret in ordered if status(secret) == "deployed"]
     values = decode(newest).get("config") or {}
     running = (decode(deployed[-1]).get("config") or {}) if deployed else {}
-    pending = status(newest).startswith("pending") or status(newest) == "uninstalling"
+    pending = [secret for secret in ordered if status(secret).startswith("pending") or status(secret) == "uninstalling"]
     begun = datetime.fromisoformat(newest["metadata"]["creationTimestamp"])
     age = (datetime.fromisoformat(now).replace(tzinfo=UTC) - begun).total_seconds()
     patience = timeout_seconds if deployed and image_only(values, running) else min(SETTLE_SECONDS, timeout_seconds)
@@ -87,8 +87,8 @@ def state(secrets: Sequence[Secret], now: str, timeout_seconds: int) -> dict[str
         "status": status(newest),
         "revision": number(newest),
         "config": values,
-        "pending": newest["metadata"]["name"] if pending else "",
-        "at_work": pending and age < patience,
+        "pending": [secret["metadata"]["name"] for secret in pending],
+        "at_work": newest in pending and age < patience,
         "running": running,
     }
 

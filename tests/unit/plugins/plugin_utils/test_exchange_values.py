@@ -29,7 +29,7 @@ PLATFORM: dict[str, Any] = {
     "database_sslmode": "verify-full",
     "database_ca": True,
 }
-NONE: dict[str, Any] = {"status": "none", "revision": 0, "config": {}, "pending": "", "at_work": False, "running": {}}
+NONE: dict[str, Any] = {"status": "none", "revision": 0, "config": {}, "pending": [], "at_work": False, "running": {}}
 CHECKSUMS = {"chart": "0123", "secrets": "4567"}
 REPOSITORY = "ghcr.io/cryptoexchange/exchange"
 WORKER = {

@@ -54,10 +54,10 @@ def test_encode_is_what_decode_reads() -> None:
 @pytest.mark.parametrize(
     ("secrets", "expected"),
     [
-        ([], {"status": "none", "revision": 0, "config": {}, "running": {}, "pending": ""}),
+        ([], {"status": "none", "revision": 0, "config": {}, "running": {}, "pending": []}),
         (
             [secret(1, "deployed", values())],
-            {"status": "deployed", "revision": 1, "config": values(), "running": values(), "pending": ""},
+            {"status": "deployed", "revision": 1, "config": values(), "running": values(), "pending": []},
         ),
         ([secret(1, "uninstalled", values())], {"status": "none", "revision": 0, "running": {}}),
         # The tenth revision is newer than the ninth.
@@ -65,11 +65,11 @@ def test_encode_is_what_decode_reads() -> None:
         # After a failed upgrade the one before it is what runs.
         (
             [secret(1, "deployed", values("1")), secret(2, "failed", values("2"))],
-            {"status": "failed", "revision": 2, "config": values("2"), "running": values("1"), "pending": ""},
+            {"status": "failed", "revision": 2, "config": values("2"), "running": values("1"), "pending": []},
         ),
         # A first installation that failed leaves nothing that runs.
         ([secret(1, "failed", values("1"))], {"status": "failed", "running": {}}),
-        ([secret(1, "pending-install", values())], {"pending": "sh.helm.release.v1.exchange.v1", "running": {}}),
+        ([secret(1, "pending-install", values())], {"pending": ["sh.helm.release.v1.exchange.v1"], "running": {}}),
         (
             [secret(1, "superseded", values()), secret(2, "deployed", None)],
             {"status": "deployed", "config": {}, "running": {}},
