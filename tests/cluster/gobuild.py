@@ -93,9 +93,16 @@ def build(program: Program) -> Path:
         step(f"Build {program.name} {program.version} from source", program.minutes * 60),
         tempfile.TemporaryDirectory(dir=program.folder.parent) as work,
     ):
-        env = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": os.environ.get("GOTOOLCHAIN", "auto")}
+        env = {
+            "CGO_ENABLED": "0",
+            "GOFLAGS": "-mod=mod -modcacherw",
+            "GOTOOLCHAIN": os.environ.get("GOTOOLCHAIN", "auto"),
+            # Ten gigabytes that are of no use once everything is built: forget_sources() removes them.
+            "GOCACHE": str(sources() / "build"),
+            "GOMODCACHE": str(sources() / "modules"),
+        }
         found = json.loads(
-            run(["go", "mod", "download", "-json", f"{program.module}@{program.version}"], cwd=Path(work))
+            run(["go", "mod", "download", "-json", f"{program.module}@{program.version}"], cwd=Path(work), env=env)
         )
         go_mod = wrapper_go_mod(Path(found["GoMod"]).read_text(), program.module, program.version)
         (Path(work) / "go.mod").write_text(go_mod)
@@ -122,6 +129,17 @@ def build(program: Program) -> Path:
         shutil.rmtree(program.folder, ignore_errors=True)
         out.rename(program.folder)
     return program.folder
+
+
+def sources() -> Path:
+    """Return where Go keeps modules and compiled packages between the builds of a cold start."""
+    return cache() / "go-sources"
+
+
+def forget_sources() -> None:
+    """Remove what only builds need, once every program is built."""
+    if all((program.folder / ".complete").exists() for program in programs().values()):
+        shutil.rmtree(sources(), ignore_errors=True)
 
 
 def install_tools() -> None:

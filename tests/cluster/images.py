@@ -100,6 +100,8 @@ def docker_build(reference: str, context: Path, inputs: str, dockerfile: Path | 
             ],
             env={"DOCKER_BUILDKIT": "0"},
         )
+    # What carried the tag before.
+    run(["docker", "image", "prune", "--force", "--filter=label=build.inputs"], check=False)
 
 
 def ensure_base() -> str:

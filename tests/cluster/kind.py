@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from cluster import docker, images
-from cluster.gobuild import install_tools, kubernetes_version
+from cluster.gobuild import forget_sources, install_tools, kubernetes_version
 from cluster.paths import HERE, PROJECT, tools
 from cluster.shell import Failure, run, say, step
 
@@ -188,6 +188,7 @@ def up(cluster: Cluster) -> None:
             kubectl(
                 cluster, "-n", "ingress-standin", "rollout", "status", "deployment/traefik-standin", "--timeout=120s"
             )
+    forget_sources()
     describe(cluster, str(cluster.kubeconfig), cluster.context)
 
 
