@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from conftest import Cluster, eventually, run_playbook
@@ -24,7 +24,8 @@ class Client:
     def __init__(self, cluster: Cluster) -> None:
         """Make the pod and wait until it runs."""
         self.cluster = cluster
-        self.api: Any = CoreV1Api(cluster.client.client)
+        # Objects are given as the API takes them, not as the client's classes.
+        self.api: Any = cast("Any", CoreV1Api)(cluster.client.client)
         secret = self.api.read_namespaced_secret("postgres-app", DATABASE)
         self.api.create_namespaced_secret(APP, {"metadata": {"name": CLIENT}, "data": secret.data, "type": "Opaque"})
         image = pods(cluster)[0]["spec"]["containers"][0]["image"]
