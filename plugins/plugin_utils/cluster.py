@@ -39,6 +39,10 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
 _CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
     "ingress_nginx": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings"), (_NET, "ingressclasses")],
 }
+# What a role does beside applying objects: (verb, resource, subresource) of the core API group.
+_ALSO: dict[str, list[tuple[str, str, str]]] = {
+    "postgres": [("list", "pods", ""), ("delete", "pods", ""), ("create", "pods", "exec")],
+}
 
 
 def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -> list[dict[str, str]]:
@@ -58,6 +62,10 @@ def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -
         questions += [
             {"verb": "patch", "group": group, "resource": resource, "namespace": namespace}
             for group, resource in needed
+        ]
+        questions += [
+            {"verb": verb, "group": _CORE, "resource": resource, "subresource": subresource, "namespace": namespace}
+            for verb, resource, subresource in _ALSO.get(component, [])
         ]
         questions += [
             {"verb": "patch", "group": group, "resource": resource}
@@ -101,7 +109,8 @@ def refusals(facts: Mapping[str, Any], expected: Mapping[str, str]) -> list[str]
     for question in facts["denied"]:
         group = f".{question['group']}" if question.get("group") else ""
         place = f" in namespace {question['namespace']}" if question.get("namespace") else " in the whole cluster"
-        found.append(f"this account may not {question['verb']} {question['resource']}{group}{place} at {host}")
+        resource = "/".join(filter(None, (question["resource"], question.get("subresource"))))
+        found.append(f"this account may not {question['verb']} {resource}{group}{place} at {host}")
     return found
 
 
