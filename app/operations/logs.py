@@ -53,6 +53,8 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
 def configure(config: dict[str, Any]) -> None:
     """Set up logging and structlog; Django calls this as LOGGING_CONFIG, gunicorn's logger before Django is there."""
     logging.config.dictConfig(config)
+    # Python's warnings would be the only lines that aren't JSON.
+    logging.captureWarnings(capture=True)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

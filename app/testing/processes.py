@@ -92,7 +92,10 @@ class Gunicorn:
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     self.process.kill()
-                    raise RuntimeError(f"gunicorn did not come up:\n{self.log_file.read_text()}") from None
+                    self.process.wait()
+                    log_text = self.log_file.read_text()
+                    self.folder.cleanup()
+                    raise RuntimeError(f"gunicorn did not come up:\n{log_text}") from None
                 time.sleep(0.05)
 
     def __exit__(
