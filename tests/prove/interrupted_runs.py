@@ -91,9 +91,7 @@ def main() -> int:
             {**trial, "second_run_changed": changed, "third_run_changed": again, "differences": found}
         )
         RESULTS.write_text(json.dumps(done, indent=1))
-        say(
-            f"    {number}/{TRIALS}: killed after {moment:.1f} s in «{task}»; again {seconds:.0f} s; changed={again}"
-        )
+        say(f"    {number}/{TRIALS}: killed after {moment:.1f} s in «{task}»; again {seconds:.0f} s; changed={again}")
         if found or again != 0:
             say("\n".join(found))
             return fail(f"trial {number} ended in another state than an uninterrupted run (third run: changed={again})")
