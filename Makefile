@@ -53,6 +53,7 @@ unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their 
 	@pytest -q app
 
 molecule: venv doctor ## The roles on a kind cluster of their own, which is removed at the end
+	@$(CLUSTER) up test  # molecule would make it too, but hide the progress of a cold start
 	@molecule test --all --destroy=always
 
 test: ## What gates a merge: lint, unit tests, Molecule on kind

@@ -70,21 +70,22 @@ def _memory(memory: int, chosen: Mapping[str, Value]) -> dict[str, Value]:
         chosen.get("max_connections", min(max(free // 4 // BACKEND_BYTES, CONNECTIONS_MIN), CONNECTIONS_MAX))
     )
     free -= connections * BACKEND_BYTES
-    if free < 3 * MIB + connections * 2 * 64 * KIB:
+    maintenance = max(min(free // 3 // (workers + 1), GIB), MIB)
+    work = min(free * 2 // 3, free - maintenance * (workers + 1)) // connections // HASH_MEM_MULTIPLIER
+    if work < 64 * KIB:
         raise ValueError(
             f"shared_buffers ({shared_buffers // MIB} MiB) and max_connections ({connections}, "
             f"{BACKEND_BYTES // MIB} MiB each) do not fit into {memory // MIB} MiB of memory beside the "
             f"{RESERVED_BYTES // MIB} MiB of the server itself; "
             "raise the memory limit or lower them"
         )
-    maintenance = min(free // 3 // (workers + 1), GIB)
     return {
         "shared_buffers": _size(shared_buffers),
         "effective_cache_size": _size(memory * 3 // 4),
         "max_connections": connections,
-        "work_mem": _size(max(free * 2 // 3 // connections // HASH_MEM_MULTIPLIER, 64 * KIB)),
-        "maintenance_work_mem": _size(max(maintenance, MIB)),
-        "autovacuum_work_mem": _size(max(maintenance, MIB)),
+        "work_mem": _size(work),
+        "maintenance_work_mem": _size(maintenance),
+        "autovacuum_work_mem": _size(maintenance),
         "autovacuum_max_workers": workers,
     }
 

@@ -17,7 +17,7 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_t
     memory_use,
     tuned_parameters,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 MEMORY = st.integers(MIN_MEMORY_BYTES, 1024 * GIB)
@@ -94,6 +94,7 @@ def test_postgresql_takes_every_value(memory: int, cpus: Decimal, volume: int) -
 
 
 @given(MEMORY, VOLUME, st.integers(CONNECTIONS_MIN, 2000))
+@example(memory=256 * MIB, volume=1024 * MIB, connections=35)  # vacuum's smallest share is more than a third
 def test_more_connections_leave_less_for_each_or_are_refused(memory: int, volume: int, connections: int) -> None:
     usual = tuned_parameters(memory, Decimal(1), volume, {})
     try:
