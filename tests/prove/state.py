@@ -23,7 +23,15 @@ KINDS = [
     "statefulsets.apps",
 ]
 # Chosen by the cluster or by a controller, or generated once.
-NOISE = {"clusterIP", "clusterIPs", "volumeName", "caBundle", "nodePort", "healthCheckNodePort"}
+NOISE = {
+    "caBundle",
+    "clusterIP",
+    "clusterIPs",
+    "cryptoexchange.platform/certificate",  # a digest of the certificate
+    "healthCheckNodePort",
+    "nodePort",
+    "volumeName",
+}
 # What Patroni keeps there itself (leader, configuration, sync state) differs from run to run.
 BY_PATRONI = ("postgres-config", "postgres-leader", "postgres-sync", "postgres-failsafe", "postgres-failover")
 
@@ -61,9 +69,17 @@ def without_noise(value: Any) -> Any:
     return value
 
 
-def shown(value: Any) -> str:
-    """Return a value as a short line."""
-    return json.dumps(value, sort_keys=True)[:600]
+def first_difference(expected: Any, actual: Any, path: str = "") -> str:
+    """Return where two values differ first, and how."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for key in sorted({*expected, *actual}):
+            if expected.get(key) != actual.get(key):
+                return first_difference(expected.get(key), actual.get(key), f"{path}.{key}")
+    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        for number, (one, other) in enumerate(zip(expected, actual, strict=True)):
+            if one != other:
+                return first_difference(one, other, f"{path}[{number}]")
+    return f"{path}: {json.dumps(expected)[:200]} // {json.dumps(actual)[:200]}"
 
 
 def differences(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]:
@@ -72,7 +88,7 @@ def differences(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]:
         [f"missing: {name}" for name in sorted(set(expected) - set(actual))]
         + [f"unexpected: {name}" for name in sorted(set(actual) - set(expected))]
         + [
-            f"different: {name}: {shown(expected[name])} // {shown(actual[name])}"
+            f"different: {name}: {first_difference(expected[name], actual[name])}"
             for name in sorted(set(expected) & set(actual))
             if expected[name] != actual[name]
         ]
