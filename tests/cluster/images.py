@@ -115,8 +115,8 @@ def ensure_base() -> str:
     return run(["docker", "image", "inspect", "--format", "{{.Id}}", BASE]).strip()
 
 
-def mirror() -> str:
-    """Return the Debian mirror that this machine's apt uses."""
+def mirror() -> list[str]:
+    """Return the Debian mirror that this machine's apt uses, or nothing: mmdebstrap then takes its own default."""
     for file in [*Path("/etc/apt/sources.list.d").glob("*"), Path("/etc/apt/sources.list")]:
         if not file.is_file():
             continue
@@ -124,8 +124,8 @@ def mirror() -> str:
             words = line.split()
             address = next((word for word in words if word.startswith("http")), "")
             if words and words[0] in {"URIs:", "deb"} and address.rstrip("/").endswith("/debian"):
-                return address
-    return "http://deb.debian.org/debian"
+                return [address]
+    return []
 
 
 def bootstrap(work: Path) -> None:
@@ -141,7 +141,7 @@ def bootstrap(work: Path) -> None:
             '--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/usr/share/doc/* "$1"/usr/share/man/*',
             "trixie",
             str(root),
-            mirror(),
+            *mirror(),
         ]
     )
     environment = ["--change", "ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt", "--change", 'CMD ["bash"]']

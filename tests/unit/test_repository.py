@@ -126,7 +126,7 @@ def test_no_file_names_a_home_directory() -> None:
 @pytest.mark.parametrize(
     ("text", "is_home"),
     [
-        ("open /root/.kube/config", True),
+        (f"open {Path.home()}/.kube/config", True),
         ('"/home/jane/.ssh"', True),
         ("~/.kube/prod", False),
         ("$HOME/.cache", False),
