@@ -73,6 +73,13 @@ def namespaces(cluster: Cluster) -> Iterator[None]:
     for name in (INGRESS, APP):
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
         cluster.kind("Namespace").create(body=body)
+        # What the cluster itself puts into a new namespace must not look like something that a play left there.
+        eventually(
+            "the cluster has furnished the namespaces",
+            lambda name=name: (
+                cluster.items("ServiceAccount", namespace=name) and cluster.items("ConfigMap", namespace=name)
+            ),
+        )
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ingress-nginx"}}
     cluster.kind("ServiceAccount").create(body=account, namespace=INGRESS)
     yield
