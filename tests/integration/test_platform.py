@@ -254,10 +254,11 @@ def test_the_built_collection_runs_by_its_name(tmp_path: Path) -> None:
             str(tmp_path / "installed"),
             "--no-deps",
             "--offline",
+            "--force",  # also where the checkout is found as an installed collection
         ],
         check=True,
         capture_output=True,
-        cwd=tmp_path,  # where no other copy of the collection is found
+        cwd=tmp_path,
     )
     run = run_playbook(
         "cryptoexchange.platform.site", cwd=tmp_path, env={"ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "installed")}
