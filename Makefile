@@ -16,7 +16,7 @@ venv: $(VENV)/.complete ## Make the virtual environment
 $(VENV)/.complete: requirements/control-node.txt requirements/test.txt requirements/app.txt requirements/app-test.txt
 	@echo "==> Make the virtual environment (usually 3 min)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -r requirements/test.txt -r requirements/app.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/test.txt -r requirements/app.txt
 	@touch $@
 
 doctor: venv ## Say what this machine lacks, and install it where that is allowed
