@@ -105,6 +105,8 @@ def stop_if_idle() -> None:
         time.sleep(0.2)
     for link in ("docker0",):
         run(["ip", "link", "delete", link], check=False)
+    # dockerd leaves the mount of its default network namespace behind.
+    run(["umount", RUN / "exec" / "netns" / "default"], check=False)
     shutil.rmtree(RUN, ignore_errors=True)
     say("    docker daemon stopped")
 
