@@ -103,8 +103,7 @@ def stop_if_idle() -> None:
         if time.monotonic() > deadline:
             raise Failure(f"dockerd (process {pid}) did not stop within 60 s")
         time.sleep(0.2)
-    for link in ("docker0",):
-        run(["ip", "link", "delete", link], check=False)
+    run(["ip", "link", "delete", "docker0"], check=False)
     # dockerd leaves the mount of its default network namespace behind.
     run(["umount", RUN / "exec" / "netns" / "default"], check=False)
     shutil.rmtree(RUN, ignore_errors=True)

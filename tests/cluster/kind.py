@@ -318,7 +318,6 @@ def down(cluster: Cluster) -> None:
         run([tools() / "kind", "delete", "cluster", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig])
         if not run(["docker", "ps", "-aq", "--filter", "network=kind"]).strip():
             run(["docker", "network", "rm", "kind"], check=False)
-    (PROJECT / "inventories" / "kind" / "group_vars" / "all" / "cluster.yml").unlink(
-        missing_ok=True
-    ) if cluster is CLUSTERS["demo"] else None
+    if cluster is CLUSTERS["demo"]:
+        (PROJECT / "inventories" / "kind" / "group_vars" / "all" / "cluster.yml").unlink(missing_ok=True)
     docker.stop_if_idle()
