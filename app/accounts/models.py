@@ -1,7 +1,12 @@
 """Who uses the exchange."""
 
 from django.contrib.auth.models import AbstractUser
+from django.db import models
 
 
 class User(AbstractUser):
     """A person with an account. Ours from the start, since Django can't exchange the model later."""
+
+    # Since when support has stopped the account from trading and paying out, and why (for support's eyes).
+    frozen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    frozen_reason = models.CharField(max_length=200, blank=True, editable=False)

@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "operations",  # before Django's own, so that its migrate command is found first
     "accounts",
     "ledger",
+    "markets",
     "wallet",
     "allauth",
     "allauth.account",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -23,6 +24,15 @@ class Line:
     hold: Hold | None = None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One movement to be written; the key names its cause, once."""
+
+    kind: Movement.Kind
+    key: str
+    lines: Sequence[Line]
+
+
 def post(kind: Movement.Kind, key: str, lines: Sequence[Line]) -> Movement:
     """Write a movement, or return the one that was written for the same key before.
 
@@ -32,28 +42,55 @@ def post(kind: Movement.Kind, key: str, lines: Sequence[Line]) -> Movement:
         InsufficientFunds: a customer's account or a hold has less than the movement takes.
         IdempotencyConflict: the key names another movement.
     """
+    entry = Entry(kind, key, lines)
     try:
         with transaction.atomic():
-            movement = Movement.objects.create(kind=kind, key=key, lines=len(lines))
-            Posting.objects.bulk_create(
-                Posting(
-                    movement=movement,
-                    line=number,
-                    account=line.account,
-                    asset_id=line.account.asset_id,
-                    amount=line.amount,
-                    hold=line.hold,
-                )
-                for number, line in enumerate(lines, start=1)
-            )
+            return write([entry])[0]
     except IntegrityError as error:
-        constraint = violated_constraint(error)
-        if constraint in OVERDRAWN:
-            raise InsufficientFunds("That is more than is available.") from error
-        if constraint == "ledger_movement_key_key":
-            return _written_before(kind, key, lines)
+        if violated_constraint(error) == "ledger_movement_key_key":
+            return _written_before(entry)
         raise
-    return movement
+
+
+def write(entries: Sequence[Entry]) -> list[Movement]:
+    """Write new movements in one go, and return them in the same order.
+
+    All postings are one statement: it locks the accounts once, in the order of their ids, so that transactions which
+    write no more than once can't deadlock, and only the sum of an account's postings must be covered. After an error
+    the transaction is over.
+
+    Raises:
+        InsufficientFunds: a customer's account or a hold has less than the movements together take.
+        IntegrityError: a key was used before, among others.
+    """
+    with overdrafts_refused():
+        movements = Movement.objects.bulk_create(
+            Movement(kind=entry.kind, key=entry.key, lines=len(entry.lines)) for entry in entries
+        )
+        Posting.objects.bulk_create(
+            Posting(
+                movement=movement,
+                line=number,
+                account=line.account,
+                asset_id=line.account.asset_id,
+                amount=line.amount,
+                hold=line.hold,
+            )
+            for movement, entry in zip(movements, entries, strict=True)
+            for number, line in enumerate(entry.lines, start=1)
+        )
+    return movements
+
+
+@contextmanager
+def overdrafts_refused() -> Iterator[None]:
+    """Turn the database's refusal of a negative balance into InsufficientFunds."""
+    try:
+        yield
+    except IntegrityError as error:
+        if violated_constraint(error) in OVERDRAWN:
+            raise InsufficientFunds("That is more than is available.") from error
+        raise
 
 
 def violated_constraint(error: IntegrityError) -> str | None:
@@ -62,10 +99,10 @@ def violated_constraint(error: IntegrityError) -> str | None:
     return getattr(diagnostics, "constraint_name", None)
 
 
-def _written_before(kind: Movement.Kind, key: str, lines: Sequence[Line]) -> Movement:
-    movement = Movement.objects.get(key=key)
+def _written_before(entry: Entry) -> Movement:
+    movement = Movement.objects.get(key=entry.key)
     written = [(p.account_id, p.amount, p.hold_id) for p in movement.postings.order_by("line")]
-    wanted = [(line.account.pk, line.amount, line.hold.pk if line.hold else None) for line in lines]
-    if movement.kind != kind or written != wanted:
-        raise IdempotencyConflict(f"The movement {key} was written before, with other postings.")
+    wanted = [(line.account.pk, line.amount, line.hold.pk if line.hold else None) for line in entry.lines]
+    if movement.kind != entry.kind or written != wanted:
+        raise IdempotencyConflict(f"The movement {entry.key} was written before, with other postings.")
     return movement

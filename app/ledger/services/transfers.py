@@ -9,6 +9,7 @@ import structlog
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.freezing import check_not_frozen
 from accounts.models import User
 from ledger.amounts import check_amount
 from ledger.errors import IdempotencyConflict, TransferDecided
@@ -30,6 +31,7 @@ def request_withdrawal(user: User, asset: Asset, amount: Decimal, destination: s
 
     Raises:
         InsufficientFunds: less than that is available.
+        AccountFrozen: support has frozen the account.
     """
     return _request(user, asset, amount, Transfer.Direction.WITHDRAWAL, destination, idempotency_key)
 
@@ -48,6 +50,8 @@ def _request(  # noqa: PLR0913, PLR0917 - what a request consists of
         if before := Transfer.objects.filter(user=user, idempotency_key=idempotency_key).first():
             return _same(before, wanted)
         withdrawal = direction == Transfer.Direction.WITHDRAWAL
+        if withdrawal:
+            check_not_frozen(user)
         hold = place_hold(user, asset, amount, Hold.Purpose.WITHDRAWAL) if withdrawal else None
         transfer = Transfer.objects.create(
             user=user,

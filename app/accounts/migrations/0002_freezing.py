@@ -1,0 +1,23 @@
+"""Accounts can be frozen."""
+
+from typing import ClassVar
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """Add since when, and why."""
+
+    dependencies: ClassVar = [("accounts", "0001_initial")]
+    operations: ClassVar = [
+        migrations.AddField(
+            model_name="user",
+            name="frozen_at",
+            field=models.DateTimeField(blank=True, editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name="user",
+            name="frozen_reason",
+            field=models.CharField(blank=True, editable=False, max_length=200),
+        ),
+    ]

@@ -1,0 +1,143 @@
+"""What pages, API and worker read of the markets, each with a fixed number of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from django.db import connection
+from django.db.models import Count, F, Q, Sum
+
+from accounts.models import User
+from markets.models import Market, Order, Trade
+
+# Widths of candles, in seconds: 1 and 5 minutes, 1 hour, 1 day.
+INTERVALS: Final = (60, 300, 3600, 86_400)
+
+
+@dataclass(frozen=True)
+class Level:
+    """All open orders of one price."""
+
+    price: Decimal
+    quantity: Decimal
+    orders: int
+
+
+@dataclass(frozen=True)
+class Book:
+    """The best levels of both sides, best first."""
+
+    bids: list[Level]
+    asks: list[Level]
+
+
+@dataclass(frozen=True)
+class CandleRow:
+    """What happened from `start` until the next one's start; volume of the base asset."""
+
+    start: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    trades: int
+
+
+def book(market: Market, levels: int = 20) -> Book:
+    """Return the best levels of the order book."""
+    return Book(_levels(market, Order.Side.BUY, levels), _levels(market, Order.Side.SELL, levels))
+
+
+def _levels(market: Market, side: Order.Side, levels: int) -> list[Level]:
+    found = Order.objects.filter(market=market, status="open", side=side).values("price")
+    found = found.annotate(total=Sum(F("quantity") - F("filled")), count=Count("id"))
+    found = found.order_by("-price" if side == Order.Side.BUY else "price")[:levels]
+    return [Level(row["price"] or Decimal(0), row["total"], row["count"]) for row in found]
+
+
+def trades(market: Market, before: int | None = None, limit: int = 50) -> list[Trade]:
+    """Return the latest trades, those with an id below `before` if it is given."""
+    found = Trade.objects.filter(market=market)
+    if before is not None:
+        found = found.filter(pk__lt=before)
+    return list(found.order_by("-pk")[:limit])
+
+
+def orders(
+    user: User,
+    *,
+    market: Market | None = None,
+    status: Order.Status | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[Order]:
+    """Return a customer's latest orders, those with an id below `before` if it is given."""
+    wanted = Q(user=user)
+    if market is not None:
+        wanted &= Q(market=market)
+    if status is not None:
+        wanted &= Q(status=status)
+    if before is not None:
+        wanted &= Q(pk__lt=before)
+    return list(Order.objects.filter(wanted).select_related("market").order_by("-pk")[:limit])
+
+
+def candles(market: Market, interval_seconds: int, limit: int = 200, before: datetime | None = None) -> list[CandleRow]:
+    """Return the latest candles of a width from INTERVALS, oldest first; minutes without a trade are left out.
+
+    They are as new as the worker made them, which is a second or two behind.
+    """
+    if interval_seconds not in INTERVALS:
+        raise ValueError(f"candles of {interval_seconds} s; there are {INTERVALS}")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT date_bin(%(width)s * interval '1 second', start, 'epoch') AS bin,
+                (array_agg(open ORDER BY start))[1], max(high), min(low),
+                (array_agg(close ORDER BY start DESC))[1], sum(volume), sum(trades)
+            FROM markets_candle
+            WHERE market_id = %(market)s AND start < coalesce(%(before)s::timestamptz, 'infinity')
+                AND start >= %(limit)s * %(width)s * interval '-1 second' + coalesce(
+                    %(before)s::timestamptz, (SELECT max(start) FROM markets_candle WHERE market_id = %(market)s))
+            GROUP BY bin ORDER BY bin DESC LIMIT %(limit)s
+            """,
+            {"width": interval_seconds, "market": market.pk, "before": before, "limit": limit},
+        )
+        return [CandleRow(*row) for row in reversed(cursor.fetchall())]
+
+
+@dataclass(frozen=True)
+class Ticker:
+    """How a market did in the last 24 hours; None where it did nothing."""
+
+    market: Market
+    last: Decimal | None
+    change_percent: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+    volume: Decimal
+
+
+def tickers() -> list[Ticker]:
+    """Return every market's last price and its last 24 hours, from the candles."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT m.code, (SELECT price FROM markets_trade t WHERE t.market_id = m.code ORDER BY id DESC LIMIT 1),
+                (array_agg(c.open ORDER BY c.start))[1], max(c.high), min(c.low), coalesce(sum(c.volume), 0)
+            FROM markets_market m
+            LEFT JOIN markets_candle c ON c.market_id = m.code AND c.start > now() - interval '24 hours'
+            GROUP BY m.code
+            """
+        )
+        rows = {row[0]: row[1:] for row in cursor.fetchall()}
+    result = []
+    for market in Market.objects.select_related("base", "quote"):
+        last, first, high, low, volume = rows[market.pk]
+        change = (last / first - 1) * 100 if last is not None and first else None
+        result.append(Ticker(market, last, change, high, low, volume))
+    return result
