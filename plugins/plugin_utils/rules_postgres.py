@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import checks
@@ -44,9 +44,13 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
         found.append(
             Finding("postgres_api_server_ports", [], "expected at least one port: Patroni needs the API server")
         )
-    for index, port in enumerate(values["postgres_api_server_ports"]):
-        if problem := checks.port(port):
-            found.append(Finding(f"postgres_api_server_ports[{index}]", port, problem))
+    for name in ("postgres_api_server_ports", "postgres_archive_ports"):
+        found += [
+            Finding(f"{name}[{index}]", port, problem)
+            for index, port in enumerate(values[name])
+            if (problem := checks.port(port))
+        ]
+    found += peer_errors("postgres_archive_to", values["postgres_archive_to"])
     if values["postgres_synchronous_mode"] == "strict" and replicas < 2:  # noqa: PLR2004
         found.append(
             Finding(
@@ -57,6 +61,22 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
         )
     found += parameter_errors(values["postgres_parameters"])
     return found or size_errors(values)
+
+
+def peer_errors(name: str, peers: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return what is wrong with the ends of a NetworkPolicy: one that names nothing would be everybody."""
+    found = []
+    for index, given in enumerate(peers):
+        peer = {key: value for key, value in given.items() if value}
+        if "cidr" in peer:
+            problem = checks.network(peer["cidr"]) or ("expected nothing beside cidr" if len(peer) > 1 else "")
+        elif "namespace" in peer:
+            problem = checks.dns_label(peer["namespace"])
+        else:
+            problem = "expected a namespace, or a cidr"
+        if problem:
+            found.append(Finding(f"{name}[{index}]", peer, problem))
+    return found
 
 
 def _database_name(name: str) -> str:

@@ -19,7 +19,10 @@ from cluster.shell import Failure, run, say, step
 
 @dataclass(frozen=True)
 class Program:
-    """Programs that one Go module builds. `minutes` is how long that usually takes on two cores."""
+    """Programs that one Go module builds.
+
+    `minutes` is how long that usually takes on two cores; `cluster`, whether a cluster or its tools need it.
+    """
 
     name: str
     module: str
@@ -29,6 +32,7 @@ class Program:
     tags: str = ""
     output: str = ""
     minutes: float = 1
+    cluster: bool = True
 
     @property
     def key(self) -> str:
@@ -137,8 +141,8 @@ def sources() -> Path:
 
 
 def forget_sources() -> None:
-    """Remove what only builds need, once every program is built."""
-    if all((program.folder / ".complete").exists() for program in programs().values()):
+    """Remove what only builds need, once every program of a cluster is built."""
+    if all((program.folder / ".complete").exists() for program in programs().values() if program.cluster):
         shutil.rmtree(sources(), ignore_errors=True)
 
 
