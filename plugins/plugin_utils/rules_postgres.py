@@ -15,7 +15,7 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity i
 # A name that needs no quoting, with room for the suffix of a login role in PostgreSQL's 63 bytes.
 _DATABASE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,59}")
 # Roles and databases that are there already.
-_TAKEN = frozenset({"postgres", "replicator", "rewinder", "template0", "template1"})
+_TAKEN = frozenset({"exporter", "postgres", "replicator", "rewinder", "template0", "template1"})
 _MAX_MEMBERS = 9
 
 
@@ -50,7 +50,11 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
             for index, port in enumerate(values[name])
             if (problem := checks.port(port))
         ]
-    found += peer_errors("postgres_archive_to", values["postgres_archive_to"])
+    for name in ("postgres_archive_to", "postgres_metrics_from"):
+        found += peer_errors(name, values[name])
+    check("postgres_metrics_cpu_request", checks.quantity(values["postgres_metrics_cpu_request"], "1m"))
+    check("postgres_metrics_memory_request", checks.quantity(values["postgres_metrics_memory_request"], "16Mi"))
+    check("postgres_metrics_memory_limit", checks.quantity(values["postgres_metrics_memory_limit"], "32Mi"))
     if values["postgres_synchronous_mode"] == "strict" and replicas < 2:  # noqa: PLR2004
         found.append(
             Finding(
@@ -101,7 +105,7 @@ def parameter_errors(parameters: Mapping[str, Any]) -> list[Finding]:
 def size_errors(values: Mapping[str, Any]) -> list[Finding]:
     """Return what does not fit together, once every single value is right."""
     found = []
-    for kind in ("cpu", "memory"):
+    for kind in ("cpu", "memory", "metrics_memory"):
         request, limit = values[f"postgres_{kind}_request"], values[f"postgres_{kind}_limit"]
         if limit and parse_quantity(request) > parse_quantity(limit):
             found.append(

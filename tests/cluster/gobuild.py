@@ -97,13 +97,15 @@ def build(program: Program) -> Path:
         step(f"Build {program.name} {program.version} from source", program.minutes * 60),
         tempfile.TemporaryDirectory(dir=program.folder.parent) as work,
     ):
+        # Another program's end of the build would take the shared sources away from one that no cluster waits for.
+        kept = sources() if program.cluster else Path(work) / "sources"
         env = {
             "CGO_ENABLED": "0",
             "GOFLAGS": "-mod=mod -modcacherw",
             "GOTOOLCHAIN": os.environ.get("GOTOOLCHAIN", "auto"),
             # Ten gigabytes that are of no use once everything is built: forget_sources() removes them.
-            "GOCACHE": str(sources() / "build"),
-            "GOMODCACHE": str(sources() / "modules"),
+            "GOCACHE": str(kept / "build"),
+            "GOMODCACHE": str(kept / "modules"),
         }
         found = json.loads(
             run(["go", "mod", "download", "-json", f"{program.module}@{program.version}"], cwd=Path(work), env=env)
