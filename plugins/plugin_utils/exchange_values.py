@@ -103,7 +103,13 @@ def media(app: Mapping[str, Any]) -> Values:
     }
 
 
-def migrate(app: Mapping[str, Any]) -> Values:
+def pooled(platform: Mapping[str, Any]) -> bool:
+    """Say whether the database in use is ours, behind the pooler of roles/postgres."""
+    elsewhere: bool = platform["database_host"] != platform["database_primary_host"]
+    return elsewhere and platform["database_mode"] == "internal"
+
+
+def migrate(app: Mapping[str, Any], platform: Mapping[str, Any]) -> Values:
     """Return what is run before each new version."""
     steps = [given(step, "name", "command", "args", "env") for step in app["exchange_app_migrate_steps"]]
     if app["exchange_app_admin_command"]:
@@ -113,6 +119,8 @@ def migrate(app: Mapping[str, Any]) -> Values:
     return {
         "enabled": app["exchange_app_migrate"],
         "steps": steps,
+        # A migration holds a lock for its session, which a pooler may share with others.
+        "databaseHost": platform["database_primary_host"] if pooled(platform) else "",
         "lockTimeoutSeconds": app["exchange_app_migrate_lock_timeout_seconds"],
         "lockTimeoutEnv": app["exchange_app_migrate_lock_timeout_env"],
         "deadlineSeconds": app["exchange_app_migrate_deadline_seconds"],
@@ -139,7 +147,9 @@ def peers(entries: Sequence[Mapping[str, Any]]) -> list[Values]:
 def network_policy(app: Mapping[str, Any], platform: Mapping[str, Any]) -> Values:
     """Return who may reach the pods, and what they may reach."""
     if platform["database_mode"] == "internal":
-        labels = {"app.kubernetes.io/component": "database", "app.kubernetes.io/instance": platform["instance"]}
+        # Behind a pooler both: the database's namespace lets in whom it wants itself.
+        component = {} if pooled(platform) else {"app.kubernetes.io/component": "database"}
+        labels = {**component, "app.kubernetes.io/instance": platform["instance"]}
         place: Values = {"namespace": platform["namespace_database"], "podLabels": labels}
     else:
         place = {"cidrs": list(app["exchange_app_database_networks"])}
@@ -184,8 +194,8 @@ def values(
 
     Args:
         app: the role's variables by name.
-        platform: variables of roles/platform without their prefix, `database_ca` of the database in use, and
-            `ingress_controller`.
+        platform: variables of roles/platform without their prefix, `database_ca` of the database in use,
+            `database_primary_host` of ours, and `ingress_controller`.
         release: what helm_release.state() returned.
         checksums: `chart`: of the chart's files; `secrets`: of the Secrets' content.
     """
@@ -236,7 +246,7 @@ def values(
             app["exchange_app_autoscaling"], "enabled", "min_replicas", "max_replicas", "cpu_percent", "memory_percent"
         ),
         "podDisruptionBudget": {"maxUnavailable": app["exchange_app_max_unavailable"]},
-        "migrate": migrate(app),
+        "migrate": migrate(app, platform),
         "collectStatic": {
             "enabled": bool(collect),
             "path": app["exchange_app_collectstatic_path"],

@@ -24,6 +24,7 @@ PLATFORM: dict[str, Any] = {
     "namespace_database": "exchange-database",
     "database_mode": "internal",
     "database_host": "postgres-rw.exchange-database.svc",
+    "database_primary_host": "postgres-rw.exchange-database.svc",
     "database_port": 5432,
     "database_name": "exchange",
     "database_sslmode": "verify-full",
@@ -212,3 +213,29 @@ def test_a_checksum_changes_with_the_content_and_says_nothing_about_it() -> None
 
 def test_parts_of_a_url_are_encoded() -> None:
     assert exchange_values.url_encoded("p@ss/w:rd?#%") == "p%40ss%2Fw%3Ard%3F%23%25"
+
+
+def test_behind_a_pooler_migrations_go_to_the_primary_and_policies_open_the_way_to_both() -> None:
+    pooler = {**PLATFORM, "database_host": "pgbouncer.exchange-database.svc"}
+    objects = render(exchange_values.values(app(), pooler, NONE, CHECKSUMS))
+    hosts = {
+        item["metadata"]["name"]: variable["value"]
+        for item in objects
+        if item["kind"] in {"Deployment", "Job"}
+        for container in item["spec"]["template"]["spec"]["containers"]
+        for variable in container["env"]
+        if variable["name"] == "DATABASE_HOST"
+    }
+    assert hosts == {
+        "exchange-web": "pgbouncer.exchange-database.svc",
+        "exchange-migrate": "postgres-rw.exchange-database.svc",
+    }
+    policy = next(i for i in objects if i["kind"] == "NetworkPolicy" and i["metadata"]["name"] == "exchange")
+    way = next(rule for rule in policy["spec"]["egress"] if rule["ports"][0]["port"] == 5432)
+    assert [peer["podSelector"]["matchLabels"] for peer in way["to"]] == [{"app.kubernetes.io/instance": "exchange"}]
+
+
+def test_without_one_migrations_go_where_the_application_goes() -> None:
+    assert exchange_values.values(app(), PLATFORM, NONE, CHECKSUMS)["migrate"]["databaseHost"] == ""
+    external = {**PLATFORM, "database_mode": "external", "database_host": "db.example.com"}
+    assert exchange_values.values(app(), external, NONE, CHECKSUMS)["migrate"]["databaseHost"] == ""
