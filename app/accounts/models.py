@@ -1,5 +1,7 @@
 """Who uses the exchange."""
 
+from typing import ClassVar
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
@@ -10,3 +12,6 @@ class User(AbstractUser):
     # Since when support has stopped the account from trading and paying out, and why (for support's eyes).
     frozen_at = models.DateTimeField(null=True, blank=True, editable=False)
     frozen_reason = models.CharField(max_length=200, blank=True, editable=False)
+
+    class Meta(AbstractUser.Meta):
+        permissions: ClassVar = [("freeze_user", "Can freeze and unfreeze accounts")]

@@ -10,6 +10,14 @@ class Migration(migrations.Migration):
 
     dependencies: ClassVar = [("accounts", "0001_initial")]
     operations: ClassVar = [
+        migrations.AlterModelOptions(
+            name="user",
+            options={
+                "verbose_name": "user",
+                "verbose_name_plural": "users",
+                "permissions": [("freeze_user", "Can freeze and unfreeze accounts")],
+            },
+        ),
         migrations.AddField(
             model_name="user",
             name="frozen_at",
