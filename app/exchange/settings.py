@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "ledger",
     "markets",
     "wallet",
+    "api",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -62,13 +63,16 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "django_htmx",
     "django_prometheus",
+    "ninja",
 ]
 
 MIDDLEWARE = [
     # Probes come by pod address over plain HTTP: answered before host names and the scheme are looked at.
     "operations.health.HealthMiddleware",
     "operations.requests.RequestContextMiddleware",
+    "api.problems.ProblemMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -81,6 +85,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 

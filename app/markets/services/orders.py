@@ -63,31 +63,46 @@ def place_order(user: User, request: OrderRequest, idempotency_key: str) -> Orde
         InsufficientFunds: less than the order would pay and hold is available; nothing of it happens.
         IdempotencyConflict: the key was used for another order.
     """
+    with transaction.atomic():
+        return place_in_transaction(user, request, idempotency_key)[0]
+
+
+def place_in_transaction(
+    user: User, request: OrderRequest, idempotency_key: str
+) -> tuple[Order, Sequence[Trade] | None]:
+    """Place an order as a part of the caller's transaction, which is over after an error.
+
+    Returns:
+        The order and what it traded; None instead of trades if the order was placed before, by the same request.
+    """
+    market = _lock_market(request.market)
+    locked_at = time.monotonic()
+    if before := Order.objects.filter(user=user, idempotency_key=idempotency_key).select_related("market").first():
+        return _same(before, request), None
+    check_order(request, market)
+    now = check_not_frozen(user)
     try:
-        with transaction.atomic():
-            market = _lock_market(request.market)
-            locked_at = time.monotonic()
-            if before := Order.objects.filter(user=user, idempotency_key=idempotency_key).first():
-                return _same(before, request)
-            check_order(request, market)
-            now = check_not_frozen(user)
-            order, trades = _match_and_write(user, market, request, idempotency_key, now)
+        order, trades = _match_and_write(user, market, request, idempotency_key, now)
     except IntegrityError as error:
         # The same key at the same moment on another market: one lock more would keep it from getting here.
         if violated_constraint(error) == "order_once":
             raise IdempotencyConflict("This key was used before, for another order.") from error
         raise
     seconds = time.monotonic() - locked_at
-    transaction.on_commit(lambda: metrics.count_order(order, len(trades), seconds), robust=True)
-    log.info(
-        "order placed",
-        order_id=order.pk,
-        market=market.pk,
-        side=order.side,
-        status=order.status,
-        trade_ids=[trade.pk for trade in trades],
-    )
-    return order
+
+    def tell() -> None:
+        metrics.count_order(order, len(trades), seconds)
+        log.info(
+            "order placed",
+            order_id=order.pk,
+            market=market.pk,
+            side=order.side,
+            status=order.status,
+            trade_ids=[trade.pk for trade in trades],
+        )
+
+    transaction.on_commit(tell, robust=True)
+    return order, trades
 
 
 def cancel_order(user: User, order_id: int, reason: Order.Reason = Order.Reason.REQUESTED) -> Order:
@@ -124,19 +139,23 @@ def check_order(request: OrderRequest, market: Market) -> None:
         raise MarketClosed(f"{market.pk} takes no orders at the moment.")
     quantity, price = request.quantity, request.price
     if not quantity.is_finite() or quantity <= 0:
-        raise InvalidOrder("The quantity must be more than zero.")
+        raise InvalidOrder("The quantity must be more than zero.", "quantity")
     if quantity > MAX_AMOUNT:
-        raise InvalidOrder(f"The quantity must be at most {MAX_AMOUNT:,}.")
+        raise InvalidOrder(f"The quantity must be at most {MAX_AMOUNT:,}.", "quantity")
     if quantity % market.lot_size:
-        raise InvalidOrder(f"The quantity must be a multiple of {market.lot_size.normalize():f} {market.base_id}.")
+        raise InvalidOrder(
+            f"The quantity must be a multiple of {market.lot_size.normalize():f} {market.base_id}.", "quantity"
+        )
     if price is None:
         return
     if not price.is_finite() or price <= 0:
-        raise InvalidOrder("The price must be more than zero.")
+        raise InvalidOrder("The price must be more than zero.", "price")
     if price > MAX_AMOUNT or price * quantity > MAX_AMOUNT:
-        raise InvalidOrder(f"Price times quantity must be at most {MAX_AMOUNT:,}.")
+        raise InvalidOrder(f"Price times quantity must be at most {MAX_AMOUNT:,}.", "price")
     if price % market.tick_size:
-        raise InvalidOrder(f"The price must be a multiple of {market.tick_size.normalize():f} {market.quote_id}.")
+        raise InvalidOrder(
+            f"The price must be a multiple of {market.tick_size.normalize():f} {market.quote_id}.", "price"
+        )
 
 
 def _lock_market(code: str) -> Market:
