@@ -59,7 +59,7 @@ def match(  # noqa: PLR0913 - named ones, all of them what an order consists of
     stopped: Order.Reason | None = None
     for resting in book:
         price = resting.price
-        if price is None or not remaining or not acceptable(price, side, limit):
+        if price is None or not acceptable(price, side, limit):
             break
         if resting.user_id == user_id:
             stopped = Order.Reason.SELF_TRADE
@@ -70,6 +70,8 @@ def match(  # noqa: PLR0913 - named ones, all of them what an order consists of
         taken = min(remaining, resting.remaining)
         fills.append(Fill(resting, price, taken))
         remaining -= taken
+        if not remaining:
+            break
     if remaining and limit is None and stopped is None:
         stopped = Order.Reason.NO_LIQUIDITY
     return Outcome(fills, remaining, stopped)
