@@ -11,6 +11,7 @@ urlpatterns = [
     path("accounts/tokens/", include("api.urls")),
     path("accounts/", include("allauth.urls")),
     path("api/v1/", api.urls),
+    path("markets/", include("markets.urls")),
     path("wallet/", include("wallet.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -32,6 +33,11 @@ class Book:
 
     bids: list[Level]
     asks: list[Level]
+
+    @property
+    def spread(self) -> Decimal | None:
+        """How far the best prices are apart."""
+        return self.asks[0].price - self.bids[0].price if self.asks and self.bids else None
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,18 @@ class Ticker:
 
 
 def tickers() -> list[Ticker]:
-    """Return every market's last price and its last 24 hours, from the candles."""
+    """Return every market's last price and its last 24 hours."""
+    return _tickers(Market.objects.select_related("base", "quote"))
+
+
+def ticker(market: Market) -> Ticker:
+    """Return a market's last price and its last 24 hours."""
+    return _tickers([market])[0]
+
+
+def _tickers(markets: Iterable[Market]) -> list[Ticker]:
+    """The last price is the last trade's, everything else comes from the candles, as new as the worker made them."""
+    found = list(markets)
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -131,12 +148,14 @@ def tickers() -> list[Ticker]:
                 (array_agg(c.open ORDER BY c.start))[1], max(c.high), min(c.low), coalesce(sum(c.volume), 0)
             FROM markets_market m
             LEFT JOIN markets_candle c ON c.market_id = m.code AND c.start > now() - interval '24 hours'
+            WHERE m.code = ANY (%s)
             GROUP BY m.code
-            """
+            """,
+            [[market.pk for market in found]],
         )
         rows = {row[0]: row[1:] for row in cursor.fetchall()}
     result = []
-    for market in Market.objects.select_related("base", "quote"):
+    for market in found:
         last, first, high, low, volume = rows[market.pk]
         change = (last / first - 1) * 100 if last is not None and first else None
         result.append(Ticker(market, last, change, high, low, volume))

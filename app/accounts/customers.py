@@ -1,0 +1,45 @@
+"""Who is looking at a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, cast
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import resolve_url
+from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+View = Callable[..., HttpResponse]
+
+
+def customer(request: HttpRequest) -> User:
+    """Return who is logged in."""
+    return cast("User", request.user)
+
+
+def htmx(request: HttpRequest) -> HtmxDetails:
+    """Return what htmx says about the request; false if a browser sent it by itself."""
+    return cast("HtmxDetails", getattr(request, "htmx"))  # noqa: B009 - set by a middleware
+
+
+def customer_required(view: View) -> View:
+    """Send strangers to the login, the whole page even if they asked for a part of it."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if htmx(request) and not request.user.is_authenticated:
+            # Their session has ended while the page was open.
+            page = htmx(request).current_url_abs_path or resolve_url(settings.LOGIN_REDIRECT_URL)
+            return HttpResponseClientRedirect(redirect_to_login(page).url)
+        return protected(request, *args, **kwargs)
+
+    protected = login_required(view)
+    return wrapper
