@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.notices import notify
 from ledger.errors import AccountFrozen
 
 
@@ -16,6 +17,8 @@ def freeze(user_id: int, reason: str) -> None:
     """Freeze an account. Orders and withdrawals of its owner that are being taken right now are waited for."""
     with transaction.atomic():
         user = User.objects.select_for_update().get(pk=user_id)
+        if user.frozen_at is None:
+            notify(user, "account_frozen")
         user.frozen_at, user.frozen_reason = user.frozen_at or timezone.now(), reason
         user.save(update_fields=["frozen_at", "frozen_reason"])
 

@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "markets",
     "wallet",
     "api",
+    "outbox",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -239,9 +240,10 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text(
     "EMAIL_FROM", "exchange@localhost", pattern=r"[^\s].*@.*", allowed="an address such as noreply@example.com"
 )
-# Without a server mail is printed in development and dropped elsewhere: a reset link has no place in a log.
-EMAIL_BACKEND = "django.core.mail.backends.{}.EmailBackend".format(
-    "smtp" if EMAIL_HOST else "console" if DEBUG else "dummy"
+# Mail waits in the database for the worker, which speaks SMTP. Without a server it is printed in development and dropped
+# elsewhere: a reset link has no place in a log.
+EMAIL_BACKEND = "{}.EmailBackend".format(
+    "outbox.backend" if EMAIL_HOST else f"django.core.mail.backends.{'console' if DEBUG else 'dummy'}"
 )
 PASSWORD_RESET_BY_MAIL = bool(EMAIL_HOST) or DEBUG
 ACCOUNT_EMAIL_VERIFICATION = "optional" if PASSWORD_RESET_BY_MAIL else "none"

@@ -78,6 +78,18 @@ INVARIANTS: Final = {
             OR maker.price <> t.price
             OR (taker.side = 'buy' AND taker.price < t.price) OR (taker.side = 'sell' AND taker.price > t.price)
     """,
+    "a candle says what the trades of its minute say": """
+        SELECT format('%s %s: candle of %s trades, %s trades', market_id, start, coalesce(c.trades, 0),
+            coalesce(t.trades, 0))
+        FROM markets_candle c FULL JOIN (
+            SELECT t.market_id, date_bin('1 minute', t.created_at, 'epoch') AS start,
+                (array_agg(t.price ORDER BY t.id))[1] AS open, max(t.price) AS high, min(t.price) AS low,
+                (array_agg(t.price ORDER BY t.id DESC))[1] AS close, sum(t.quantity) AS volume, count(*) AS trades
+            FROM markets_trade t JOIN markets_candleprogress p ON p.market_id = t.market_id AND t.id <= p.trade_id
+            GROUP BY 1, 2) t USING (market_id, start)
+        WHERE (c.open, c.high, c.low, c.close, c.volume, c.trades)
+            IS DISTINCT FROM (t.open, t.high, t.low, t.close, t.volume, t.trades)
+    """,
     "the markets' guards are in place": """
         SELECT format('trigger %s on %s is missing or disabled', wanted.trigger, wanted.relation)
         FROM (VALUES ('markets_trade', 'append_only'), ('markets_trade', 'guard'), ('markets_order', 'kept'),

@@ -200,3 +200,13 @@ class Candle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.market_id} {self.start:%Y-%m-%d %H:%M}"
+
+
+class CandleProgress(models.Model):
+    """Up to which trade the candles of a market are made; changed in the same transaction as the candles."""
+
+    market = models.OneToOneField(Market, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    trade_id = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.market_id}: trade {self.trade_id}"

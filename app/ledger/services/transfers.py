@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.freezing import check_not_frozen
 from accounts.models import User
+from accounts.notices import notify
 from ledger.amounts import check_amount
 from ledger.errors import IdempotencyConflict, TransferDecided
 from ledger.models import Account, Asset, Hold, Movement, Transfer
@@ -125,5 +126,7 @@ def _decide(transfer: Transfer, state: Transfer.State) -> Transfer:
     transfer.state = state
     transfer.decided_at = timezone.now()
     transfer.save(update_fields=["state", "decided_at"])
+    if transfer.direction == Transfer.Direction.WITHDRAWAL:
+        notify(transfer.user, f"withdrawal_{state.value}", transfer=transfer)
     log.info("transfer decided", transfer_id=str(transfer.pk), state=state.value)
     return transfer
