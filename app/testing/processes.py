@@ -35,7 +35,9 @@ def environment(database: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def manage(variables: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def manage(
+    variables: Mapping[str, str], *arguments: str, timeout_seconds: float = 120
+) -> subprocess.CompletedProcess[str]:
     """Run a command of manage.py and return what it said."""
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
@@ -44,7 +46,7 @@ def manage(variables: Mapping[str, str], *arguments: str) -> subprocess.Complete
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=timeout_seconds,
     )
 
 
