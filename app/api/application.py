@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Final
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
+from django.shortcuts import render
+from django.utils.functional import cached_property
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 
 from api import problems
+from api.auth import READ
 from api.parsing import MAX_BODY_BYTES, StrictParser
 from api.responses import Renderer
 from api.routes import markets, orders, wallet
@@ -30,22 +35,45 @@ the page *API tokens*.
 """
 
 
+class Docs(Swagger):
+    """Swagger UI from our own files; whoever is logged in can try things out."""
+
+    template = "api/docs.html"
+
+    def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
+        """Return the page."""
+        return render(request, self.template, {"settings": {**self.settings, "url": self.get_openapi_url(api, kwargs)}})
+
+
 class ExchangeAPI(NinjaAPI):
     """NinjaAPI with a document that says what errors look like."""
 
-    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
-        """Return the document; errors are application/problem+json, and 503 says when to come back."""
-        schema = super().get_openapi_schema(**kwargs)
-        for path in schema["paths"].values():
+    @cached_property
+    def document(self) -> OpenAPISchema:
+        """The OpenAPI document; it doesn't change while the process runs."""
+        document = super().get_openapi_schema()
+        for path in document["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():
-                    if int(status) >= 400:  # noqa: PLR2004 - where errors begin
-                        response["content"] = {problems.CONTENT_TYPE: response["content"].pop("application/json")}
-                    if int(status) == 503:  # noqa: PLR2004
-                        response["headers"] = {
-                            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}
-                        }
-        return schema
+                    if status in problems.CODES:
+                        describe_problem(status, response)
+        return document
+
+    def get_content_type(self) -> str:
+        """Return the type of answers; JSON has one encoding, so there is none to name."""
+        return self.renderer.media_type or ""
+
+    def get_openapi_schema(self, **_kwargs: Any) -> OpenAPISchema:
+        """Return the document."""
+        return self.document
+
+
+def describe_problem(status: int, response: dict[str, Any]) -> None:
+    """Say of a response that it is problem details, show some, and when to come back after a 503."""
+    schema = response["content"].pop("application/json")
+    response["content"][problems.CONTENT_TYPE] = {**schema, "example": problems.problem(status)}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
 
 
 api = ExchangeAPI(
@@ -53,6 +81,8 @@ api = ExchangeAPI(
     version="1",
     description=DESCRIPTION,
     urls_namespace="api-v1",
+    docs=Docs({"tryItOutEnabled": True}),
+    auth=READ,
     parser=StrictParser(),
     renderer=Renderer(),
 )
@@ -60,10 +90,10 @@ api.add_router("/markets", markets.router)
 api.add_router("/orders", orders.router)
 api.add_router("", wallet.router)
 
-api.add_exception_handler(problems.Problem, problems.on_problem)
-api.add_exception_handler(LedgerError, problems.on_ledger_error)
-api.add_exception_handler(HttpError, problems.on_http_error)
-api.add_exception_handler(ValidationError, problems.on_validation_error)
+api.exception_handler(problems.Problem)(problems.on_problem)
+api.exception_handler(LedgerError)(problems.on_ledger_error)
+api.exception_handler(HttpError)(problems.on_http_error)
+api.exception_handler(ValidationError)(problems.on_validation_error)
 
 
 @api.exception_handler(RequestDataTooBig)

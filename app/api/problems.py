@@ -39,6 +39,7 @@ CODES: Final[Mapping[int, str]] = {
     403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
+    409: "conflict",
     413: "body-too-large",
     415: "unsupported-media-type",
     422: "invalid-request",
@@ -52,6 +53,10 @@ DETAILS: Final[Mapping[int, str]] = {
     403: "This is not allowed.",
     404: "There is nothing at this address.",
     405: "This address doesn't take this method.",
+    409: "Things are not as this request needs them.",
+    413: "The body is too large.",
+    415: "Send the body as application/json.",
+    422: "Something in the request is not as it must be.",
     429: "Too many requests. Please wait a moment.",
     500: "Something went wrong on our side.",
     503: "The service is briefly unavailable. Send the same request again in a moment.",
@@ -90,6 +95,18 @@ class UnknownTransfer(LedgerError):  # noqa: N818 - reads as what it is
     code = "unknown-transfer"
 
 
+def problem(status: int, code: str | None = None, detail: str | None = None) -> dict[str, Any]:
+    """Return problem details."""
+    title = HTTPStatus(status).phrase
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail or DETAILS.get(status, title),
+        "code": code or CODES.get(status, "error"),
+    }
+
+
 def problem_response(  # noqa: PLR0913 - what problem details consist of
     request: HttpRequest,
     status: int,
@@ -100,20 +117,12 @@ def problem_response(  # noqa: PLR0913 - what problem details consist of
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
     """Return an answer with problem details; `errors` names the fields that are wrong."""
-    title = HTTPStatus(status).phrase
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": detail or DETAILS.get(status, title),
-        "code": code or CODES.get(status, "error"),
-    }
+    body = problem(status, code, detail)
     if errors:
         body["errors"] = list(errors)
     if identifier := request.META.get(REQUEST_ID_KEY):
         body["request_id"] = identifier
-    content = json.dumps(body)
-    return HttpResponse(content, status=status, content_type=CONTENT_TYPE, headers=dict(headers or {}))
+    return HttpResponse(json.dumps(body), status=status, content_type=CONTENT_TYPE, headers=dict(headers or {}))
 
 
 def on_problem(request: HttpRequest, error: Problem) -> HttpResponse:

@@ -23,10 +23,10 @@ DIGITS_PATTERN = r"^[0-9]{1,30}(\.[0-9]{1,30})?$"
 MarketCode = Annotated[str, StringConstraints(pattern=MARKET_PATTERN), Field(examples=["BTC-USDC"])]
 AssetCode = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,9}$"), Field(examples=["USDC"])]
 AmountIn = Annotated[str, StringConstraints(pattern=DIGITS_PATTERN), Field(examples=["0.25"])]
-# No control characters, and something else than blanks at both ends.
+# No control characters, and no blanks at the ends.
 Destination = Annotated[
     str,
-    StringConstraints(pattern=r"^[^\s\p{C}][^\p{C}]{2,98}[^\s\p{C}]$"),
+    StringConstraints(pattern=r"^[^\x00-\x20\x7f][^\x00-\x1f\x7f]{2,98}[^\x00-\x20\x7f]$"),
     Field(examples=["DE89 3704 0044 0532 0130 00"]),
 ]
 Amount = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", examples=["0.25"])]

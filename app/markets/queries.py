@@ -107,8 +107,9 @@ def candles(market: Market, interval_seconds: int, limit: int = 200, before: dat
                 (array_agg(close ORDER BY start DESC))[1], sum(volume), sum(trades)
             FROM markets_candle
             WHERE market_id = %(market)s AND start < coalesce(%(before)s::timestamptz, 'infinity')
-                AND start >= %(limit)s * %(width)s * interval '-1 second' + coalesce(
-                    %(before)s::timestamptz, (SELECT max(start) FROM markets_candle WHERE market_id = %(market)s))
+                AND start >= (1 - %(limit)s) * %(width)s * interval '1 second' + date_bin(
+                    %(width)s * interval '1 second', coalesce(%(before)s::timestamptz - interval '1 microsecond',
+                    (SELECT max(start) FROM markets_candle WHERE market_id = %(market)s)), 'epoch')
             GROUP BY bin ORDER BY bin DESC LIMIT %(limit)s
             """,
             {"width": interval_seconds, "market": market.pk, "before": before, "limit": limit},

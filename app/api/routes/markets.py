@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from enum import IntEnum
+from typing import Annotated
 
 from django.http import HttpRequest
 from ninja import Path, Query, Router
@@ -16,8 +17,17 @@ from markets import queries
 from markets.errors import UnknownMarket
 from markets.models import Candle, Market
 
-router = Router(tags=["Markets"])
+router = Router(auth=None, tags=["Markets"])
 Code = Annotated[str, Path(description="A market's code, such as BTC-USDC.", pattern=MARKET_PATTERN)]
+
+
+class Interval(IntEnum):
+    """Widths of candles, in seconds."""
+
+    MINUTE = 60
+    FIVE_MINUTES = 300
+    HOUR = 3600
+    DAY = 86_400
 
 
 def find_market(code: str) -> Market:
@@ -70,7 +80,7 @@ def list_trades(request: HttpRequest, code: str, limit: Limit = 50, cursor: Curs
 def list_candles(
     request: HttpRequest,
     code: str,
-    interval: Annotated[Literal[60, 300, 3600, 86400], Query(description="Width in seconds.")] = 3600,
+    interval: Annotated[Interval, Query(description="Width in seconds.")] = Interval.HOUR,
     limit: Annotated[int, Query(ge=1, le=1000, description="How many to return.")] = 200,
     cursor: Cursor = None,
 ) -> Page[CandleOut]:
