@@ -32,17 +32,11 @@ class Layout:
     slots: int
     price_ticks: int
     time_ticks: int
-    # Room for what is written at the right, at the bottom and at the top.
-    right: int = 76
+    # Room for what is written at the bottom, and for half a line at the top.
     bottom: int = 24
     top: int = 12
     # What part of the plot's height the volumes take.
     volume_share: float = 0.18
-
-    @property
-    def plot_right(self) -> int:
-        """Where the plot ends."""
-        return self.width - self.right
 
     @property
     def plot_bottom(self) -> int:
@@ -60,8 +54,11 @@ class Layout:
         return self.plot_bottom - self.volume_height - 8
 
 
-WIDE: Final = Layout(width=760, height=400, slots=96, price_ticks=6, time_ticks=7)
-NARROW: Final = Layout(width=343, height=300, slots=40, price_ticks=5, time_ticks=3)
+WIDE: Final = Layout(width=640, height=560, slots=80, price_ticks=10, time_ticks=6)
+NARROW: Final = Layout(width=343, height=300, slots=40, price_ticks=7, time_ticks=4)
+# How wide a digit is, roughly, in the style sheet's size; and the room on both sides of a price.
+DIGIT_WIDTH: Final = 7.5
+LABEL_PADDING: Final = 12
 
 
 @dataclass(frozen=True)
@@ -94,11 +91,23 @@ class Chart:
     """All that is drawn."""
 
     layout: Layout
+    # Where the plot ends and the prices are written.
+    plot_right: float
     bars: list[Bar]
     prices: list[Tick]
     times: list[Tick]
     last: Tick | None
     summary: str
+
+    @property
+    def label_x(self) -> float:
+        """Where prices begin."""
+        return self.plot_right + LABEL_PADDING / 2
+
+    @property
+    def label_width(self) -> float:
+        """How much room they have, the padding included."""
+        return self.layout.width - self.plot_right
 
 
 def draw(
@@ -126,21 +135,26 @@ def draw(
     width = timedelta(seconds=interval_seconds)
     end = candles[-1].start + width
     shown = [candle for candle in candles if candle.start >= end - width * layout.slots]
-    slots = min(layout.slots, max(FEWEST_SLOTS, (end - shown[0].start) // width))
-    start, slot = end - width * slots, layout.plot_right / slots
     lows, highs = [candle.low for candle in shown], [candle.high for candle in shown]
     prices = [price for price in (min(lows), max(highs), last) if price is not None]
     scale = _Scale(min(prices), max(prices), layout.top, layout.price_bottom)
+    labels = [Tick(scale.y(price), f"{price:,.{decimals}f}") for price in price_ticks(scale, layout.price_ticks)]
+    last_label = None if last is None else Tick(scale.y(last), f"{last:,.{decimals}f}")
+    longest = max(len(tick.label) for tick in [*labels, *([last_label] if last_label else [])])
+    plot_right = layout.width - LABEL_PADDING - longest * DIGIT_WIDTH
+    slots = min(layout.slots, max(FEWEST_SLOTS, (end - shown[0].start) // width))
+    start, slot = end - width * slots, plot_right / slots
     largest = max(candle.volume for candle in shown)
     bars = [
         _bar(candle, (candle.start - start) / width * slot, slot, scale, layout, largest, decimals) for candle in shown
     ]
     return Chart(
         layout=layout,
+        plot_right=plot_right,
         bars=bars,
-        prices=[Tick(scale.y(price), f"{price:,.{decimals}f}") for price in price_ticks(scale, layout.price_ticks)],
-        times=_times(start, end, layout),
-        last=None if last is None else Tick(scale.y(last), f"{last:,.{decimals}f}"),
+        prices=labels,
+        times=_times(start, end, plot_right, layout.time_ticks),
+        last=last_label,
         summary=(
             f"{len(shown)} candles from {shown[0].start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC: "
             f"opened at {shown[0].open:,.{decimals}f}, closed at {shown[-1].close:,.{decimals}f}, "
@@ -201,15 +215,15 @@ def _bar(  # noqa: PLR0913, PLR0917 - private, and called once
     )
 
 
-def _times(start: datetime, end: datetime, layout: Layout) -> list[Tick]:
+def _times(start: datetime, end: datetime, plot_right: float, at_most: int) -> list[Tick]:
     """Return round times, so that they have room beside each other and none is cut off at an edge."""
     seconds = (end - start).total_seconds()
-    step = next((step for step in TIME_STEPS if seconds / step <= layout.time_ticks), TIME_STEPS[-1])
+    step = next((step for step in TIME_STEPS if seconds / step <= at_most), TIME_STEPS[-1])
     first = int(-(-start.timestamp() // step)) * step
     ticks = []
     for stamp in range(first, int(end.timestamp()), step):
-        x = round((stamp - start.timestamp()) / seconds * layout.plot_right, 1)
-        if 20 <= x <= layout.plot_right - 10:  # noqa: PLR2004 - half a label
+        x = round((stamp - start.timestamp()) / seconds * plot_right, 1)
+        if 20 <= x <= plot_right - 20:  # noqa: PLR2004 - half a label
             moment = datetime.fromtimestamp(stamp, UTC)
             day = step >= DAY or stamp % DAY == 0
             ticks.append(Tick(x, f"{moment:%b} {moment.day}" if day else f"{moment:%H:%M}"))

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from django.db import connection
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from accounts.models import User
 from markets.models import Market, Order, Trade
@@ -90,6 +90,18 @@ def orders(
     if before is not None:
         wanted &= Q(pk__lt=before)
     return list(Order.objects.filter(wanted).select_related("market").order_by("-pk")[:limit])
+
+
+def trades_of(user: User) -> QuerySet[Trade]:
+    """Return the trades in which an order of the customer took part, newest first, with both orders."""
+    # A union of ids lets PostgreSQL start from the customer's orders; an OR over both joins would read every trade.
+    of_user = (
+        Trade.objects.filter(taker_order__user=user)
+        .values("pk")
+        .union(Trade.objects.filter(maker_order__user=user).values("pk"), all=True)
+    )
+    found = Trade.objects.filter(pk__in=of_user)
+    return found.select_related("market__base", "market__quote", "taker_order", "maker_order").order_by("-pk")
 
 
 def candles(market: Market, interval_seconds: int, limit: int = 200, before: datetime | None = None) -> list[CandleRow]:
