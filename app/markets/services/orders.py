@@ -68,9 +68,11 @@ def place_order(user: User, request: OrderRequest, idempotency_key: str) -> Orde
 
 
 def place_in_transaction(
-    user: User, request: OrderRequest, idempotency_key: str
+    user: User, request: OrderRequest, idempotency_key: str, *, at: datetime | None = None
 ) -> tuple[Order, Sequence[Trade] | None]:
     """Place an order as a part of the caller's transaction, which is over after an error.
+
+    `at` is when it is said to have happened, for a made-up past; None: now, by the database's clock.
 
     Returns:
         The order and what it traded; None instead of trades if the order was placed before, by the same request.
@@ -82,7 +84,7 @@ def place_in_transaction(
     check_order(request, market)
     now = check_not_frozen(user)
     try:
-        order, trades = _match_and_write(user, market, request, idempotency_key, now)
+        order, trades = _match_and_write(user, market, request, idempotency_key, at or now)
     except IntegrityError as error:
         # The same key at the same moment on another market: one lock more would keep it from getting here.
         if violated_constraint(error) == "order_once":

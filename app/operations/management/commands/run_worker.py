@@ -41,6 +41,9 @@ class Command(BaseCommand):
         "METRICS_PORT: serve Prometheus metrics there."
     )
 
+    # Addresses and pages are none of its business.
+    requires_system_checks = ()
+
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options."""
         parser.add_argument("--once", action="store_true", help="do each job once and end; exit code 1 if one failed")
