@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
@@ -17,7 +18,7 @@ from django_htmx.middleware import HtmxDetails
 if TYPE_CHECKING:
     from accounts.models import User
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 def customer(request: HttpRequest) -> User:
@@ -34,7 +35,7 @@ def customer_required(view: View) -> View:
     """Send strangers to the login, the whole page even if they asked for a part of it."""
 
     @wraps(view)
-    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if htmx(request) and not request.user.is_authenticated:
             # Their session has ended while the page was open.
             page = htmx(request).current_url_abs_path or resolve_url(settings.LOGIN_REDIRECT_URL)

@@ -10,6 +10,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from exchange.environment import Environment, EnvironmentErrors
+from exchange.media import media_storage
 from operations.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -257,10 +258,14 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 MEDIA_URL = "media/"
 MEDIA_ROOT = env.text("MEDIA_ROOT", str(BASE_DIR / "media"), pattern=r"/.*", allowed="an absolute path")
+MEDIA_STORAGE, default_storage = media_storage(env)
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": default_storage,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+# Uploads are read into memory, so that nothing is written to a disk before it is checked; what is larger isn't read.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 # --- Wallet ----------------------------------------------------------------------------------------------------------
 # The rails are simulated: who made a transfer may play the bank and confirm or reject it.

@@ -12,6 +12,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("api/v1/", api.urls),
     path("markets/", include("markets.urls")),
+    path("profile/", include("accounts.urls")),
     path("wallet/", include("wallet.urls")),
     path("admin/", admin.site.urls),
 ]
