@@ -8,6 +8,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
@@ -60,6 +61,7 @@ class Command(BaseCommand):
                 Job("candles", make_candles, interval),
                 Job("mail", send_mails, interval, expected=(MailServerUnreachableError,)),
                 Job("old answers", lambda _stop: forget_old_answers(KEEP_ANSWERS_DAYS), HOUR_SECONDS),
+                Job("old sessions", lambda _stop: SessionStore.clear_expired(), HOUR_SECONDS),
                 Job("old mails", lambda _stop: forget_old_mails(), HOUR_SECONDS),
             ],
             interval,
