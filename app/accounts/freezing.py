@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import cast
+from typing import Final
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -12,10 +11,19 @@ from accounts.models import User
 from accounts.notices import notify
 from ledger.errors import AccountFrozen
 
+# Returns whether an account is frozen, and the database's time; it can't be frozen before the transaction ends. This
+# lock conflicts with freeze's alone, not with a login's update of the same row.
+KEEP_FROM_FREEZING: Final = """
+    SELECT frozen_at IS NOT NULL, clock_timestamp() FROM accounts_user WHERE id = %s FOR KEY SHARE
+"""
+
 
 def freeze(user_id: int, reason: str) -> None:
-    """Freeze an account. Orders and withdrawals of its owner that are being taken right now are waited for."""
-    with transaction.atomic():
+    """Freeze an account. Orders and withdrawals of its owner that are being taken right now are waited for.
+
+    Not within a longer transaction: it would keep the customer's row while it waits for others, who may wait for it.
+    """
+    with transaction.atomic(durable=True):
         user = User.objects.select_for_update().get(pk=user_id)
         if user.frozen_at is None:
             notify(user, "account_frozen")
@@ -28,18 +36,15 @@ def unfreeze(user_id: int) -> None:
     User.objects.filter(pk=user_id).update(frozen_at=None, frozen_reason="")
 
 
-def check_not_frozen(user: User) -> datetime:
-    """Return the database's time if the account isn't frozen; it can't be before this transaction ends.
-
-    Raises:
-        AccountFrozen: it is.
-    """
+def check_not_frozen(user: User) -> None:
+    """Raise AccountFrozen if the account is frozen; if not, it can't be before this transaction ends."""
     with connection.cursor() as cursor:
-        # This lock conflicts with freeze's alone, not with a login's update of the same row.
-        cursor.execute(
-            "SELECT frozen_at IS NOT NULL, clock_timestamp() FROM accounts_user WHERE id = %s FOR KEY SHARE", [user.pk]
-        )
-        frozen, now = cursor.fetchone()
+        cursor.execute(KEEP_FROM_FREEZING, [user.pk])
+        frozen, _now = cursor.fetchone()
+    refuse_if(frozen=frozen)
+
+
+def refuse_if(*, frozen: bool) -> None:
+    """Raise AccountFrozen if it is so."""
     if frozen:
         raise AccountFrozen("This account is frozen. Please write to support.")
-    return cast("datetime", now)

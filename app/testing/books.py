@@ -44,7 +44,7 @@ def fill_book(code: str, orders: int, middle: Decimal) -> None:
     for owner in owners:
         customer_accounts(owner, market.base)
         customer_accounts(owner, market.quote)
-    values = {
+    values: dict[str, Any] = {
         "market": code,
         "orders": orders,
         "owners": [owner.pk for owner in owners],

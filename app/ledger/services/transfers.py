@@ -89,7 +89,7 @@ def confirm_transfer(transfer_id: uuid.UUID) -> Transfer:
         lines = [Line(rail, -transfer.amount), Line(accounts.available, transfer.amount)]
         post(Movement.Kind.DEPOSIT, f"transfer:{transfer.pk}", lines)
     else:
-        lines = [Line(accounts.held, -transfer.amount, transfer.hold), Line(rail, transfer.amount)]
+        lines = [Line(accounts.held, -transfer.amount, transfer.hold_id), Line(rail, transfer.amount)]
         post(Movement.Kind.WITHDRAWAL, f"transfer:{transfer.pk}", lines)
     return _decide(transfer, Transfer.State.CONFIRMED)
 

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
 
-from markets.matching import MAX_FILLS, acceptable, match
+from markets.matching import MAX_FILLS, Resting, acceptable, match
 from markets.models import Order
 
 BUY, SELL = Order.Side.BUY, Order.Side.SELL
 ME, SOMEBODY, SOMEBODY_ELSE = 1, 2, 3
 
-# A resting order as owner, price, quantity, filled; a fill as its place in the book, price, quantity.
-Resting = tuple[int, str, str, str]
+# A resting order as owner, price, what is left of it; a fill as its place in the book, price, quantity.
+RestingRow = tuple[int, str, str]
 FillRow = tuple[int, str, str]
 
 
-def resting(number: int, row: Resting) -> Order:
-    """Return an order of the book that was never saved."""
-    owner, price, quantity, filled = row
-    return Order(pk=number, user_id=owner, price=Decimal(price), quantity=Decimal(quantity), filled=Decimal(filled))
+def resting(number: int, row: RestingRow) -> Resting:
+    """Return an order of the book."""
+    owner, price, remaining = row
+    return Resting(number, owner, Decimal(price), Decimal(remaining), uuid.uuid4(), 1, 2)
 
 
-ONE_ASK: list[Resting] = [(SOMEBODY, "100", "2", "0")]
-ASKS: list[Resting] = [(SOMEBODY, "100", "1", "0"), (SOMEBODY_ELSE, "100", "1", "0.5"), (SOMEBODY, "101", "3", "0")]
-BIDS: list[Resting] = [(SOMEBODY, "99", "1", "0"), (SOMEBODY_ELSE, "98", "1", "0")]
+ONE_ASK: list[RestingRow] = [(SOMEBODY, "100", "2")]
+ASKS: list[RestingRow] = [(SOMEBODY, "100", "1"), (SOMEBODY_ELSE, "100", "0.5"), (SOMEBODY, "101", "3")]
+BIDS: list[RestingRow] = [(SOMEBODY, "99", "1"), (SOMEBODY_ELSE, "98", "1")]
 
 # name, book, side, quantity, limit, expected fills, what remains, why it stopped
-ROWS: list[tuple[str, list[Resting], Order.Side, str, str | None, list[FillRow], str, str | None]] = [
+ROWS: list[tuple[str, list[RestingRow], Order.Side, str, str | None, list[FillRow], str, str | None]] = [
     ("empty book, limit", [], BUY, "1", "100", [], "1", None),
     ("empty book, market", [], BUY, "1", None, [], "1", "no_liquidity"),
     ("exactly one order", ONE_ASK, BUY, "2", "100", [(0, "100", "2")], "0", None),
@@ -44,12 +45,12 @@ ROWS: list[tuple[str, list[Resting], Order.Side, str, str | None, list[FillRow],
     ("selling, down to the limit", BIDS, SELL, "3", "99", [(0, "99", "1")], "2", None),
     ("selling, through two prices", BIDS, SELL, "2", "98", [(0, "99", "1"), (1, "98", "1")], "0", None),
     ("selling, above the best bid", BIDS, SELL, "1", "99.01", [], "1", None),
-    ("own order first", [(ME, "100", "1", "0"), (SOMEBODY, "100", "1", "0")], BUY, "1", "100", [], "1", "self_trade"),
-    ("own order second", [(SOMEBODY, "100", "1", "0"), (ME, "100", "1", "0")], BUY, "2", None, [(0, "100", "1")], "1", "self_trade"),
-    ("own order behind what is enough", [(SOMEBODY, "100", "1", "0"), (ME, "100", "1", "0")], BUY, "1", None, [(0, "100", "1")], "0", None),
-    ("own order beyond the limit", [(SOMEBODY, "100", "1", "0"), (ME, "101", "1", "0")], BUY, "2", "100", [(0, "100", "1")], "1", None),
-    ("the smallest and the largest", [(SOMEBODY, "0.000000000000000001", "1000000000000", "0")], BUY, "0.000000000000000001", None, [(0, "0.000000000000000001", "0.000000000000000001")], "0", None),
-    ("what is left is exact", [(SOMEBODY, "1", "1000000000000", "0.000000000000000001")], BUY, "1000000000000", "1", [(0, "1", "999999999999.999999999999999999")], "0.000000000000000001", None),
+    ("own order first", [(ME, "100", "1"), (SOMEBODY, "100", "1")], BUY, "1", "100", [], "1", "self_trade"),
+    ("own order second", [(SOMEBODY, "100", "1"), (ME, "100", "1")], BUY, "2", None, [(0, "100", "1")], "1", "self_trade"),
+    ("own order behind what is enough", [(SOMEBODY, "100", "1"), (ME, "100", "1")], BUY, "1", None, [(0, "100", "1")], "0", None),
+    ("own order beyond the limit", [(SOMEBODY, "100", "1"), (ME, "101", "1")], BUY, "2", "100", [(0, "100", "1")], "1", None),
+    ("the smallest and the largest", [(SOMEBODY, "0.000000000000000001", "1000000000000")], BUY, "0.000000000000000001", None, [(0, "0.000000000000000001", "0.000000000000000001")], "0", None),
+    ("what is left is exact", [(SOMEBODY, "1", "999999999999.999999999999999999")], BUY, "1000000000000", "1", [(0, "1", "999999999999.999999999999999999")], "0.000000000000000001", None),
 ]  # fmt: skip
 
 
@@ -59,7 +60,7 @@ ROWS: list[tuple[str, list[Resting], Order.Side, str, str | None, list[FillRow],
     ids=[row[0] for row in ROWS],
 )
 def test_match(
-    book: list[Resting],
+    book: list[RestingRow],
     side: Order.Side,
     quantity: str,
     limit: str | None,
@@ -74,7 +75,7 @@ def test_match(
         quantity=Decimal(quantity),
         limit=None if limit is None else Decimal(limit),
     )
-    met = [(fill.resting.pk, fill.price, fill.quantity) for fill in outcome.fills]
+    met = [(fill.resting.id, fill.resting.price, fill.quantity) for fill in outcome.fills]
     assert met == [(number, Decimal(price), Decimal(taken)) for number, price, taken in fills]
     assert (outcome.remaining, outcome.stopped) == (Decimal(remaining), stopped)
 
@@ -93,7 +94,7 @@ def test_match(
 def test_meets_no_more_than_so_many(
     orders: int, quantity: str, limit: str | None, met: int, stopped: str | None
 ) -> None:
-    book = [resting(number, (SOMEBODY, "100", "1", "0")) for number in range(orders)]
+    book = [resting(number, (SOMEBODY, "100", "1")) for number in range(orders)]
     outcome = match(
         book,
         side=BUY,
@@ -108,10 +109,10 @@ def test_meets_no_more_than_so_many(
 def test_reads_no_further_than_needed() -> None:
     read = []
 
-    def book() -> Iterator[Order]:
+    def book() -> Iterator[Resting]:
         for number in range(1000):
             read.append(number)
-            yield resting(number, (SOMEBODY, str(100 + number), "1", "0"))
+            yield resting(number, (SOMEBODY, str(100 + number), "1"))
 
     match(book(), side=BUY, user_id=ME, quantity=Decimal(2), limit=None)
     assert read == [0, 1]
@@ -121,7 +122,7 @@ def test_reads_no_further_than_needed() -> None:
 
 
 def test_a_request_ends() -> None:
-    endless = (resting(number, (SOMEBODY, "1", "1", "0")) for number in iter(int, 1))
+    endless = (resting(number, (SOMEBODY, "1", "1")) for number in iter(int, 1))
     outcome = match(endless, side=BUY, user_id=ME, quantity=Decimal(10) ** 12, limit=None)
     assert (len(outcome.fills), outcome.stopped) == (MAX_FILLS, "fill_limit")
 
