@@ -78,10 +78,10 @@ def test_a_second_run_adds_nothing() -> None:
     seed("--market", "BTC-USDC")
     before = (Order.objects.count(), Trade.objects.count(), Movement.objects.count(), User.objects.count())
     said = seed("--market", "BTC-USDC")
-    assert "0 orders added" in said
+    assert "BTC-USDC: has this past already; nothing added" in said
     assert "password" not in said
-    assert "nothing added" in seed("--market", "BTC-USDC", "--seed", "2")
-    assert "nothing added" in seed("--market", "BTC-USDC", "--traders", "4", "--days", "1")
+    assert "has another past" in seed("--market", "BTC-USDC", "--seed", "2")
+    assert "has another past" in seed("--market", "BTC-USDC", "--days", "1")
     assert (Order.objects.count(), Trade.objects.count(), Movement.objects.count(), User.objects.count()) == before
 
 
@@ -168,7 +168,7 @@ def test_adds_no_past_to_a_market_that_has_one() -> None:
     demo1 = User.objects.get(username="demo1")
     request = OrderRequest("BTC-USDC", Order.Side.SELL, Market.objects.get(pk="BTC-USDC").lot_size, Decimal(1))
     place_order(demo1, request, "own")
-    assert "BTC-USDC: has a past already; nothing added" in seed("--market", "BTC-USDC")
+    assert "BTC-USDC: has another past already; nothing added" in seed("--market", "BTC-USDC")
 
 
 @pytest.mark.parametrize(

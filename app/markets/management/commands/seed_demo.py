@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from argparse import ArgumentTypeError
@@ -22,7 +23,7 @@ from ledger.errors import LedgerError
 from ledger.models import Asset
 from ledger.services.transfers import confirm_transfer, request_deposit
 from markets.candles import make_candles
-from markets.demo import STARTS, moments, past, resting, write_past
+from markets.demo import LEVELS, STARTS, moments, past, resting, write_past
 from markets.models import Market, Order, Trade
 from markets.services.orders import place_order
 
@@ -74,6 +75,9 @@ class Command(BaseCommand):
         if missing := set(codes) - {market.pk for market in markets}:
             raise CommandError(f"no open market: {', '.join(sorted(missing))}")
         self._lock()
+        # Hundreds of orders a second are nothing to read.
+        for name in ("markets", "ledger"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         try:
             traders = self._traders(options["traders"], password)
             for market in markets:
@@ -144,7 +148,10 @@ class Command(BaseCommand):
         key = f"demo-{market.pk}-{seed}-{days}-{len(traders)}"
         begun = orders.filter(user__in=traders, idempotency_key__startswith=f"{key}-").order_by("pk").first()
         if orders.exists() and begun is None:
-            self.stdout.write(f"{market.pk}: has a past already; nothing added")
+            self.stdout.write(f"{market.pk}: has another past already; nothing added")
+            return
+        if orders.filter(idempotency_key=f"{key}-book-{2 * LEVELS - 1}").exists():
+            self.stdout.write(f"{market.pk}: has this past already; nothing added")
             return
         before = orders.count()
         # What was interrupted goes on at the times at which it would have been.
@@ -154,4 +161,6 @@ class Command(BaseCommand):
         for number, request in enumerate(resting(market, seed, last)):
             place_order(traders[number % len(traders)], request, f"{key}-book-{number}")
         trades = Trade.objects.filter(market=market).count()
-        self.stdout.write(f"{market.pk}: {orders.count() - before} orders added; {trades} trades, last price {last:f}")
+        self.stdout.write(
+            f"{market.pk}: {orders.count() - before} orders added; {trades} trades, last price {last.normalize():f}"
+        )
