@@ -157,8 +157,8 @@ def test_once_forgets_old_mails() -> None:
 @pytest.mark.parametrize(
     ("arguments", "variables", "message"),
     [
-        (["--interval", "0"], {}, "'0' is not a number of seconds from 0.05 to 60"),
-        (["--interval", "nan"], {}, "'nan' is not a number of seconds"),
+        (["--interval", "0"], {}, "'0' is not a number from 0.05 to 60"),
+        (["--interval", "nan"], {}, "'nan' is not a number"),
         (["--heartbeat", "/nowhere/at/all"], {}, "there is no folder /nowhere/at"),
         ([], {"METRICS_PORT": "70000"}, "METRICS_PORT is '70000'"),
     ],

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.made_up import CustomersError, address, is_made_up, refuse_where_customers_are
 from accounts.models import User
 from exchange.environment import Environment, EnvironmentErrors
 from ledger.errors import LedgerError
@@ -26,23 +26,11 @@ from markets.candles import make_candles
 from markets.demo import LEVELS, STARTS, moments, past, resting, write_past
 from markets.models import Market, Order, Trade
 from markets.services.orders import place_order
+from operations.arguments import whole
 
-# Nobody's mail: the domain is reserved for what doesn't exist (RFC 2606).
-MADE_UP = ".invalid"
 DEPOSITS = {"BTC": 1_000, "ETH": 20_000, "USDC": 50_000_000, "EUR": 20_000_000}
 # Any number will do as long as nobody else in this database uses it.
 ADVISORY_LOCK = 7_310_588_203
-
-
-def whole(minimum: int, maximum: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers within bounds."""
-
-    def read(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= maximum:
-            raise ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum}")
-        return int(text)
-
-    return read
 
 
 class Command(BaseCommand):
@@ -69,7 +57,10 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Fill it."""
         password = self._password(options["password_file"])
-        self._refuse_where_customers_are(options["into"])
+        try:
+            refuse_where_customers_are(options["into"])
+        except CustomersError as error:
+            raise CommandError(str(error)) from None
         codes = options["market"] or ["BTC-USDC", "ETH-USDC"]
         markets = list(Market.objects.filter(pk__in=codes, is_open=True).select_related("base", "quote"))
         if missing := set(codes) - {market.pk for market in markets}:
@@ -110,31 +101,19 @@ class Command(BaseCommand):
             raise CommandError(f"the password is refused: {' '.join(error.messages)}") from None
         return password
 
-    def _refuse_where_customers_are(self, into: str | None) -> None:
-        name = connection.settings_dict["NAME"]
-        if into is not None and into != name:
-            raise CommandError(f"--into names {into!r}, but this is the database {name!r}")
-        customers = User.objects.filter(is_staff=False).exclude(email__endswith=MADE_UP).count()
-        if customers and into is None:
-            raise CommandError(
-                f"the database {name!r} has {customers} customers who aren't made up, and what is added can never be "
-                f"removed; say --into {name} if you mean it"
-            )
-
     @transaction.atomic
     def _traders(self, count: int, password: str | None) -> Sequence[User]:
         names = [f"demo{number}" for number in range(1, count + 1)]
         known = {user.username: user for user in User.objects.filter(username__in=names)}
         for user in known.values():
-            if not user.email.endswith(MADE_UP):
+            if not is_made_up(user):
                 raise CommandError(f"the name {user.username} belongs to a customer")
         missing = [name for name in names if name not in known]
         if missing:
             made = password is None
             password = password or secrets.token_urlsafe(12)
             for name in missing:
-                email = f"{name}@demo{MADE_UP}"
-                known[name] = User.objects.create_user(username=name, email=email, password=password)
+                known[name] = User.objects.create_user(username=name, email=address(name), password=password)
             self.stdout.write(f"made {', '.join(missing)}" + (f" with the password {password}" if made else ""))
         for asset in Asset.objects.filter(pk__in=DEPOSITS):
             for user in known.values():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,13 @@ from prometheus_client import start_http_server
 from api.idempotency import forget_old_answers
 from exchange.environment import Environment, EnvironmentErrors
 from markets.candles import make_candles
+from operations.arguments import number
 from operations.worker import Job, Worker
 from outbox.delivery import MailServerUnreachableError, forget_old_mails, send_mails
 
 HOUR_SECONDS = 3600.0
 # Longer than any client goes on trying; orders and transfers know their keys for ever.
 KEEP_ANSWERS_DAYS = 30
-
-
-def seconds(text: str) -> float:
-    """Read an interval."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.05 <= value <= 60:  # noqa: PLR2004
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 0.05 to 60")
-    return value
 
 
 class Command(BaseCommand):
@@ -48,7 +37,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options."""
         parser.add_argument("--once", action="store_true", help="do each job once and end; exit code 1 if one failed")
-        parser.add_argument("--interval", type=seconds, default=1.0, metavar="SECONDS", help="pause between turns (1)")
+        parser.add_argument(
+            "--interval", type=number(0.05, 60), default=1.0, metavar="SECONDS", help="pause between turns (1)"
+        )
         parser.add_argument("--heartbeat", type=Path, metavar="FILE", help="a file to touch at each turn")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -71,8 +62,8 @@ class Command(BaseCommand):
             if not worker.run_once():
                 raise CommandError("not every job went well; the log says more")
             return
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop())
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: worker.stop())
         self._serve_metrics()
         worker.run()
 
