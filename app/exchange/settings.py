@@ -8,6 +8,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from psycopg import IsolationLevel
 
 from exchange.environment import Environment, EnvironmentErrors
 from exchange.media import media_storage
@@ -136,6 +137,10 @@ DATABASES: dict[str, dict[str, Any]] = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "application_name": "exchange",
+            # The markets read what others committed while they waited for a lock (ledger.batch keeps plans from the
+            # first use on).
+            "isolation_level": IsolationLevel.READ_COMMITTED,
+            "prepare_threshold": 0,
             "sslmode": database_sslmode,
             **({"sslrootcert": database_sslrootcert} if database_sslrootcert else {}),
             # Never a standby, nor a former primary that doesn't know yet.

@@ -2,7 +2,29 @@
 
 from typing import Final
 
-INVARIANTS: Final = {
+from ledger.checks import guards
+
+TRIGGERS: Final = {
+    "markets_market": ("kept", "guard"),
+    "markets_order": ("kept", "guard", "backed"),
+    "markets_trade": ("append_only", "guard"),
+    "ledger_hold": ("backs_order",),
+}
+CONSTRAINTS: Final = {
+    "markets_market": ("market_steps", "market_fees", "market_of_two_assets", "market_of_numbers"),
+    "markets_order": (
+        "order_once",
+        "order_side",
+        "order_price",
+        "order_quantity",
+        "order_status",
+        "order_of_numbers",
+        "markets_order_hold_id_key",
+    ),
+    "markets_trade": ("trade_amounts", "trade_fees", "trade_side", "trade_of_numbers", "markets_trade_movement_id_key"),
+}
+
+INVARIANTS: Final[dict[str, str]] = {
     "no book is crossed": """
         SELECT format('%s: bid %s, ask %s', bid.market_id, max(bid.price), ask.price)
         FROM (SELECT market_id, min(price) AS price FROM markets_order WHERE status = 'open' AND side = 'sell'
@@ -90,13 +112,5 @@ INVARIANTS: Final = {
         WHERE (c.open, c.high, c.low, c.close, c.volume, c.trades)
             IS DISTINCT FROM (t.open, t.high, t.low, t.close, t.volume, t.trades)
     """,
-    "the markets' guards are in place": """
-        SELECT format('trigger %s on %s is missing or disabled', wanted.trigger, wanted.relation)
-        FROM (VALUES ('markets_trade', 'append_only'), ('markets_trade', 'guard'), ('markets_order', 'kept'),
-            ('markets_order', 'guard'), ('markets_market', 'kept'), ('markets_market', 'guard')
-            ) AS wanted (relation, trigger)
-        LEFT JOIN pg_trigger t ON t.tgname = wanted.trigger AND t.tgrelid = to_regclass(wanted.relation)
-            AND t.tgenabled IN ('O', 'A')
-        WHERE t.oid IS NULL
-    """,
+    "the markets' guards are in place": guards(TRIGGERS, CONSTRAINTS),
 }

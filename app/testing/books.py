@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from decimal import Decimal
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from ledger.services.accounts import customer_accounts
 from ledger.services.transfers import confirm_transfer, request_deposit
 from markets.models import Market, Order
 from markets.queries import book
-from markets.services.orders import OrderRequest, place_order
+from markets.services.lookup import BOOK, FIRST_READ
 
 OWNERS: Final = 50
 RICH: Final = Decimal(10) ** 9
@@ -99,31 +98,22 @@ def analyze() -> None:
         cursor.execute("ANALYZE")
 
 
-def book_reads(code: str) -> dict[str, str]:
-    """Return the statements that really read a market's book: for an incoming order of each side, and for a page."""
-    market, user = Market.objects.get(pk=code), rich_user("reader")
-    found = {}
-    for side in (Order.Side.BUY, Order.Side.SELL):
-        with transaction.atomic(), CaptureQueriesContext(connection) as captured:
-            place_order(user, OrderRequest(code, side, market.lot_size), uuid.uuid4().hex)
-            transaction.set_rollback(True)
-        (found[f"book read for a {side} order"],) = _reads_of_a_side(captured)
+def book_reads(code: str) -> dict[str, tuple[str, list[Any]]]:
+    """Return the statements that read a market's book, with their values: for an incoming order, and for a page."""
+    found = {
+        f"book read for a {side} order": (BOOK[side].format(beyond="true"), [code, code, FIRST_READ])
+        for side in (Order.Side.BUY, Order.Side.SELL)
+    }
     with CaptureQueriesContext(connection) as captured:
-        book(market)
-    for number, statement in enumerate(_reads_of_a_side(captured), start=1):
-        found[f"book read for a page, side {number}"] = statement
-    return found
+        book(Market.objects.get(pk=code))
+    sides = [query["sql"] for query in captured if "markets_order" in query["sql"]]
+    return found | {f"book read for a page, side {number}": (one, []) for number, one in enumerate(sides, start=1)}
 
 
-def _reads_of_a_side(captured: CaptureQueriesContext) -> list[str]:
-    statements = [part.strip() for query in captured for part in query["sql"].split(";")]
-    return [one for one in statements if one.startswith("SELECT") and "markets_order" in one and "'open'" in one]
-
-
-def explain(statement: str) -> dict[str, Any]:
+def explain(statement: str, values: list[Any]) -> dict[str, Any]:
     """Run a statement and return how it went: EXPLAIN (ANALYZE, BUFFERS)."""
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", values or None)
         plan = cursor.fetchone()[0]
     found: dict[str, Any] = (json.loads(plan) if isinstance(plan, str) else plan)[0]
     return found

@@ -23,8 +23,8 @@ def test_reading_the_book_does_not_depend_on_its_depth(db: None) -> None:
     assert violations() == []
     reads = book_reads(MARKET)
     assert len(reads) == 4
-    for name, statement in reads.items():
-        plan = explain(statement)["Plan"]
+    for name, (statement, values) in reads.items():
+        plan = explain(statement, values)["Plan"]
         most = MOST_PAGES["order" if "order" in name else "page"]
         assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= most, plan
         assert "'Index Name': 'order_asks'" in str(plan) or "'Index Name': 'order_bids'" in str(plan)

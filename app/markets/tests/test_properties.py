@@ -91,7 +91,7 @@ class Exchange(RuleBasedStateMachine):
         """Begin with some money, in a transaction that is rolled back after each example."""
         self.transaction = transaction.atomic()
         # As Django's own tests mark theirs: what must be a transaction of its own may be a part of this one.
-        self.transaction._from_testcase = True  # noqa: SLF001
+        self.transaction._from_testcase = True  # type: ignore[attr-defined]  # noqa: SLF001
         self.transaction.__enter__()
         self.limit = mock.patch("markets.services.orders.match", functools.partial(match, max_fills=MOST_FILLS))
         self.limit.start()
