@@ -7,7 +7,6 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -32,15 +31,16 @@ def htmx(request: HttpRequest) -> HtmxDetails:
 
 
 def customer_required(view: View) -> View:
-    """Send strangers to the login, the whole page even if they asked for a part of it."""
+    """Send strangers to the login, the whole page even if they asked for a part of it, and back to what they saw."""
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if htmx(request) and not request.user.is_authenticated:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        home = resolve_url(settings.LOGIN_REDIRECT_URL)
+        if htmx(request):
             # Their session has ended while the page was open.
-            page = htmx(request).current_url_abs_path or resolve_url(settings.LOGIN_REDIRECT_URL)
-            return HttpResponseClientRedirect(redirect_to_login(page).url)
-        return protected(request, *args, **kwargs)
+            return HttpResponseClientRedirect(redirect_to_login(htmx(request).current_url_abs_path or home).url)
+        return redirect_to_login(request.get_full_path() if request.method == "GET" else home)
 
-    protected = login_required(view)
     return wrapper

@@ -9,7 +9,7 @@ from typing import IO, Final
 
 import structlog
 from django.conf import settings
-from django.core.files.base import ContentFile, File
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
 from PIL import Image, ImageOps
@@ -92,8 +92,8 @@ def remove_picture(user: User) -> None:
     _replace(user, "")
 
 
-def open_picture(user: User) -> File[bytes]:
-    """Open the customer's picture.
+def read_picture(user: User) -> bytes:
+    """Return the customer's picture.
 
     Raises:
         FileNotFoundError: there is none.
@@ -102,7 +102,8 @@ def open_picture(user: User) -> File[bytes]:
     if not user.picture:
         raise FileNotFoundError
     try:
-        return default_storage.open(user.picture)
+        with default_storage.open(user.picture) as file:
+            return bytes(file.read())
     except FileNotFoundError:
         raise
     except Exception as error:

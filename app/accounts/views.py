@@ -8,7 +8,7 @@ from allauth.mfa.utils import is_mfa_enabled
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import condition, require_GET, require_http_methods, require_POST
 
@@ -17,8 +17,8 @@ from accounts.profile import (
     CONTENT_TYPE,
     PictureError,
     StorageError,
-    open_picture,
     pictures_offered,
+    read_picture,
     remove_picture,
     set_picture,
 )
@@ -92,14 +92,14 @@ def picture_tag(request: HttpRequest) -> str | None:
 @customer_required
 @require_GET
 @condition(etag_func=picture_tag)
-def picture(request: HttpRequest) -> HttpResponse | FileResponse:
+def picture(request: HttpRequest) -> HttpResponse:
     """Send the customer's own picture; there is no address of anybody else's."""
     try:
-        file = open_picture(customer(request))
+        content = read_picture(customer(request))
     except FileNotFoundError:
         raise Http404 from None
     except StorageError:
         return HttpResponse(status=503, headers={"Retry-After": str(settings.RETRY_AFTER_SECONDS)})
     # The browser may keep it, and asks each time whether it is still the one.
     headers = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
-    return FileResponse(file, content_type=CONTENT_TYPE, filename="picture.webp", headers=headers)
+    return HttpResponse(content, content_type=CONTENT_TYPE, headers=headers)

@@ -138,9 +138,11 @@ def draw(
     lows, highs = [candle.low for candle in shown], [candle.high for candle in shown]
     prices = [price for price in (min(lows), max(highs), last) if price is not None]
     scale = _Scale(min(prices), max(prices), layout.top, layout.price_bottom)
-    labels = [Tick(scale.y(price), f"{price:,.{decimals}f}") for price in price_ticks(scale, layout.price_ticks)]
+    labels = [
+        Tick(scale.y(price), f"{price:,.{decimals}f}") for price in price_ticks(scale, layout.price_ticks, decimals)
+    ]
     last_label = None if last is None else Tick(scale.y(last), f"{last:,.{decimals}f}")
-    longest = max(len(tick.label) for tick in [*labels, *([last_label] if last_label else [])])
+    longest = max((len(tick.label) for tick in [*labels, *([last_label] if last_label else [])]), default=0)
     plot_right = layout.width - LABEL_PADDING - longest * DIGIT_WIDTH
     slots = min(layout.slots, max(FEWEST_SLOTS, (end - shown[0].start) // width))
     start, slot = end - width * slots, plot_right / slots
@@ -176,12 +178,12 @@ class _Scale:
         return round(self.bottom - float((price - self.low) / (self.high - self.low)) * (self.bottom - self.top), 1)
 
 
-def price_ticks(scale: _Scale, at_most: int) -> list[Decimal]:
-    """Return round prices within the scale, not more than so many."""
-    rough = (scale.high - scale.low) / at_most
-    power = Decimal(10) ** rough.adjusted()
-    step = next(step * power for step in (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
-                if step * power >= rough)  # fmt: skip
+def price_ticks(scale: _Scale, at_most: int, decimals: int) -> list[Decimal]:
+    """Return round prices within the scale, not more than so many, each different with so many decimals."""
+    rough = max((scale.high - scale.low) / at_most, Decimal(1).scaleb(-decimals))
+    power = Decimal(1).scaleb(rough.adjusted())
+    factors = (Decimal(1), Decimal(2), Decimal(5), Decimal(10))
+    step = next(factor * power for factor in factors if factor * power >= rough)
     first = (scale.low / step).to_integral_value(ROUND_CEILING)
     final = (scale.high / step).to_integral_value(ROUND_FLOOR)
     return [step * number for number in range(int(first), int(final) + 1)]

@@ -7,12 +7,11 @@ from typing import Final
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.customers import customer
+from accounts.customers import customer, customer_required
 from ledger.errors import LedgerError
 from ledger.models import Transfer
 from ledger.services.transfers import confirm_transfer, reject_transfer, request_deposit, request_withdrawal
@@ -29,7 +28,7 @@ MAX_ID: Final = 2**63 - 1
 DECISIONS: Final = {"confirm": confirm_transfer, "reject": reject_transfer}
 
 
-@login_required
+@customer_required
 @require_GET
 def dashboard(request: HttpRequest) -> HttpResponse:
     """Show balances, open orders, pending transfers and the latest activity."""
@@ -44,7 +43,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     return render(request, "wallet/dashboard.html", context)
 
 
-@login_required
+@customer_required
 @require_http_methods(["GET", "POST"])
 def deposit(request: HttpRequest) -> HttpResponse:
     """Announce a deposit."""
@@ -61,7 +60,7 @@ def deposit(request: HttpRequest) -> HttpResponse:
     return render(request, "wallet/deposit.html", {"form": form}, status=400 if form.errors else 200)
 
 
-@login_required
+@customer_required
 @require_http_methods(["GET", "POST"])
 def withdraw(request: HttpRequest) -> HttpResponse:
     """Ask for a withdrawal."""
@@ -80,7 +79,7 @@ def withdraw(request: HttpRequest) -> HttpResponse:
     return render(request, "wallet/withdraw.html", context, status=400 if form.errors else 200)
 
 
-@login_required
+@customer_required
 @require_POST
 def decide(request: HttpRequest, transfer_id: uuid.UUID, decision: str) -> HttpResponse:
     """Play the rail: confirm or reject one's own transfer, where rails are simulated."""
@@ -96,7 +95,7 @@ def decide(request: HttpRequest, transfer_id: uuid.UUID, decision: str) -> HttpR
     return redirect("wallet:dashboard")
 
 
-@login_required
+@customer_required
 @require_GET
 def history(request: HttpRequest, what: str = "movements") -> HttpResponse:
     """Show the customer's movements, orders or trades, newest first, page by page."""
@@ -118,7 +117,7 @@ def history(request: HttpRequest, what: str = "movements") -> HttpResponse:
     return render(request, "wallet/history.html", context)
 
 
-@login_required
+@customer_required
 @require_GET
 def export(request: HttpRequest, what: str) -> StreamingHttpResponse:
     """Send all of the customer's movements, orders or trades as CSV."""
