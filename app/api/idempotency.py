@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Header
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from accounts.models import User
 from api.models import StoredAnswer
+from ledger.batch import Batch
 from ledger.errors import IdempotencyConflict
 
 HEADER: Final = "Idempotency-Key"
@@ -80,21 +81,14 @@ def _fingerprint(request: HttpRequest, payload: BaseModel) -> str:
 
 
 def _lock_and_look_up(user: User, key: str) -> tuple[str, int, str] | None:
-    """Wait for the same request if it is under way, then return what is stored, in one round trip.
-
-    Two statements, so that the second sees what was committed while the first waited.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT pg_advisory_xact_lock(hashtextextended(%s, 0));
-            SELECT fingerprint, status, body FROM api_storedanswer WHERE user_id = %s AND key = %s
-            """,
-            [f"api:{user.pk}:{key}", user.pk, key],
-        )
-        cursor.nextset()
-        row: tuple[str, int, str] | None = cursor.fetchone()
-    return row
+    """Wait for the same request if it is under way, then return what is stored, in one round trip."""
+    batch = Batch()
+    batch.add("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", f"api:{user.pk}:{key}")
+    stored = batch.add(
+        "SELECT fingerprint, status, body FROM api_storedanswer WHERE user_id = %s AND key = %s", user.pk, key
+    )
+    rows = batch.run()[stored]
+    return cast("tuple[str, int, str]", rows[0]) if rows else None
 
 
 def _response(status: int, body: str, *, replayed: bool) -> HttpResponse:

@@ -11,10 +11,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.customers import customer
 from api.forms import TokenForm
 from api.models import ApiToken
 from api.tokens import issue, revoke
-from wallet.views import customer
 
 MAX_TOKENS: Final = 50
 
@@ -33,7 +33,7 @@ def token_list(request: HttpRequest) -> HttpResponse:
 def create_token(request: HttpRequest) -> HttpResponse:
     """Make a token and show its text, this once. Who does it has entered the password a moment ago."""
     user = customer(request)
-    form = TokenForm(request.POST or None)
+    form = TokenForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         if ApiToken.objects.filter(owner=user, revoked_at=None).count() >= MAX_TOKENS:
             form.add_error(None, f"You have {MAX_TOKENS} tokens. Revoke one that you don't need any more.")

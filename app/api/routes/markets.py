@@ -9,6 +9,7 @@ from typing import Annotated
 
 from django.http import HttpRequest
 from ninja import Path, Query, Router
+from pydantic import WithJsonSchema
 
 from api.paging import MAX_LIMIT, Cursor, Limit, decode_id, encode
 from api.responses import problems
@@ -18,7 +19,9 @@ from markets.errors import UnknownMarket
 from markets.models import Candle, Market
 
 router = Router(auth=None, tags=["Markets"])
-Code = Annotated[str, Path(description="A market's code, such as BTC-USDC.", pattern=MARKET_PATTERN)]
+# Described, not validated: what can't be a code is an unknown market, too.
+CODE = WithJsonSchema({"type": "string", "pattern": MARKET_PATTERN, "example": "BTC-USDC"})
+Code = Annotated[str, CODE, Path(description="A market's code.")]
 
 
 class Interval(IntEnum):
@@ -42,22 +45,40 @@ def find_market(code: str) -> Market:
     return market
 
 
-@router.get("", response={200: Page[MarketOut], **problems()}, operation_id="list_markets")
+@router.get(
+    "",
+    response={200: Page[MarketOut], **problems()},
+    operation_id="list_markets",
+    url_name="markets",
+    summary="List markets",
+)
 def list_markets(request: HttpRequest) -> Page[MarketOut]:
     """All markets, in one part."""
     return Page[MarketOut](items=[MarketOut.of(market) for market in Market.objects.all()], next_cursor=None)
 
 
-@router.get("/{code}", response={200: MarketOut, **problems(404)}, operation_id="get_market")
-def get_market(request: HttpRequest, code: str) -> MarketOut:
+@router.get(
+    "/{code}",
+    response={200: MarketOut, **problems(404)},
+    operation_id="get_market",
+    url_name="market",
+    summary="Read a market",
+)
+def get_market(request: HttpRequest, code: Code) -> MarketOut:
     """One market."""
     return MarketOut.of(find_market(code))
 
 
-@router.get("/{code}/book", response={200: BookOut, **problems(404, 422)}, operation_id="get_book")
+@router.get(
+    "/{code}/book",
+    response={200: BookOut, **problems(404, 422)},
+    operation_id="get_book",
+    url_name="book",
+    summary="Read an order book",
+)
 def get_book(
     request: HttpRequest,
-    code: str,
+    code: Code,
     levels: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Prices per side.")] = 20,
 ) -> BookOut:
     """The order book, best prices first."""
@@ -65,8 +86,14 @@ def get_book(
     return BookOut.of(market, queries.book(market, levels))
 
 
-@router.get("/{code}/trades", response={200: Page[TradeOut], **problems(404, 422)}, operation_id="list_trades")
-def list_trades(request: HttpRequest, code: str, limit: Limit = 50, cursor: Cursor = None) -> Page[TradeOut]:
+@router.get(
+    "/{code}/trades",
+    response={200: Page[TradeOut], **problems(404, 422)},
+    operation_id="list_trades",
+    url_name="trades",
+    summary="List trades",
+)
+def list_trades(request: HttpRequest, code: Code, limit: Limit = 50, cursor: Cursor = None) -> Page[TradeOut]:
     """A market's trades, latest first."""
     found = queries.trades(find_market(code), decode_id(cursor), limit + 1)
     more = len(found) > limit
@@ -76,10 +103,16 @@ def list_trades(request: HttpRequest, code: str, limit: Limit = 50, cursor: Curs
     )
 
 
-@router.get("/{code}/candles", response={200: Page[CandleOut], **problems(404, 422)}, operation_id="list_candles")
+@router.get(
+    "/{code}/candles",
+    response={200: Page[CandleOut], **problems(404, 422)},
+    operation_id="list_candles",
+    url_name="candles",
+    summary="List candles",
+)
 def list_candles(
     request: HttpRequest,
-    code: str,
+    code: Code,
     interval: Annotated[Interval, Query(description="Width in seconds.")] = Interval.HOUR,
     limit: Annotated[int, Query(ge=1, le=1000, description="How many to return.")] = 200,
     cursor: Cursor = None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Query, Router
 
 from accounts.models import User
 from api.auth import TRADE
@@ -39,6 +39,8 @@ def trades_of(order: Order) -> list[Trade]:
     auth=TRADE,
     response={201: OrderWithTrades, **problems(400, 401, 403, 404, 409, 413, 415, 422)},
     operation_id="place_order",
+    url_name="orders",
+    summary="Place an order",
 )
 def place(request: HttpRequest, payload: OrderIn, idempotency_key: IdempotencyKey) -> HttpResponse:
     """Place an order.
@@ -58,10 +60,16 @@ def place(request: HttpRequest, payload: OrderIn, idempotency_key: IdempotencyKe
     return once(request, user, idempotency_key, payload, work)
 
 
-@router.get("", response={200: Page[OrderOut], **problems(401, 403, 404, 422)}, operation_id="list_orders")
+@router.get(
+    "",
+    response={200: Page[OrderOut], **problems(401, 403, 404, 422)},
+    operation_id="list_orders",
+    url_name="orders",
+    summary="List your orders",
+)
 def list_orders(
     request: HttpRequest,
-    market: str | None = None,
+    market: Annotated[str | None, Query(description="A market's code.")] = None,
     status: Literal["open", "filled", "cancelled"] | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -85,6 +93,8 @@ def list_orders(
     "/{int:order_id}",
     response={200: OrderWithTrades, **problems(401, 403, 404, 422)},
     operation_id="get_order",
+    url_name="order",
+    summary="Read an order",
 )
 def get_order(request: HttpRequest, order_id: int) -> OrderWithTrades:
     """One of your orders, with its trades."""
@@ -99,6 +109,8 @@ def get_order(request: HttpRequest, order_id: int) -> OrderWithTrades:
     auth=TRADE,
     response={200: OrderWithTrades, **problems(401, 403, 404, 409, 422)},
     operation_id="cancel_order",
+    url_name="order",
+    summary="Cancel an order",
 )
 def cancel(request: HttpRequest, order_id: int) -> OrderWithTrades:
     """Cancel what remains of an order. Cancelling again does nothing and answers the same."""

@@ -35,14 +35,27 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 POSITION: Final = re.compile(r"([0-9]{1,17})_([0-9a-f]{32})", re.ASCII)
 
 
-@router.get("/balances", response={200: Page[BalanceOut], **problems(401, 403)}, operation_id="list_balances")
+@router.get(
+    "/balances",
+    response={200: Page[BalanceOut], **problems(401, 403)},
+    operation_id="list_balances",
+    url_name="balances",
+    summary="List your balances",
+)
 def list_balances(request: HttpRequest) -> Page[BalanceOut]:
     """What you own of each asset, in one part."""
     items = [BalanceOut.of(balance) for balance in balances(customer(request))]
     return Page[BalanceOut](items=items, next_cursor=None)
 
 
-@router.post("/deposits", auth=FULL, response={201: TransferOut, **MOVES_MONEY}, operation_id="announce_deposit")
+@router.post(
+    "/deposits",
+    auth=FULL,
+    response={201: TransferOut, **MOVES_MONEY},
+    operation_id="announce_deposit",
+    url_name="deposits",
+    summary="Announce a deposit",
+)
 def announce_deposit(request: HttpRequest, payload: DepositIn, idempotency_key: IdempotencyKey) -> HttpResponse:
     """Announce a deposit. It is credited once it is confirmed."""
     user = customer(request)
@@ -54,7 +67,14 @@ def announce_deposit(request: HttpRequest, payload: DepositIn, idempotency_key: 
     return once(request, user, idempotency_key, payload, lambda: written(ask))
 
 
-@router.post("/withdrawals", auth=FULL, response={201: TransferOut, **MOVES_MONEY}, operation_id="request_withdrawal")
+@router.post(
+    "/withdrawals",
+    auth=FULL,
+    response={201: TransferOut, **MOVES_MONEY},
+    operation_id="request_withdrawal",
+    url_name="withdrawals",
+    summary="Ask for a withdrawal",
+)
 def ask_for_withdrawal(request: HttpRequest, payload: WithdrawalIn, idempotency_key: IdempotencyKey) -> HttpResponse:
     """Ask for a withdrawal. The amount is held until it is confirmed or rejected."""
     user = customer(request)
@@ -66,7 +86,13 @@ def ask_for_withdrawal(request: HttpRequest, payload: WithdrawalIn, idempotency_
     return once(request, user, idempotency_key, payload, lambda: written(ask))
 
 
-@router.get("/transfers", response={200: Page[TransferOut], **problems(401, 403, 422)}, operation_id="list_transfers")
+@router.get(
+    "/transfers",
+    response={200: Page[TransferOut], **problems(401, 403, 422)},
+    operation_id="list_transfers",
+    url_name="transfers",
+    summary="List your deposits and withdrawals",
+)
 def list_transfers(request: HttpRequest, limit: Limit = 50, cursor: Cursor = None) -> Page[TransferOut]:
     """Your deposits and withdrawals, latest first."""
     found = Transfer.objects.filter(user=customer(request))
@@ -84,6 +110,8 @@ def list_transfers(request: HttpRequest, limit: Limit = 50, cursor: Cursor = Non
     "/transfers/{uuid:transfer_id}",
     response={200: TransferOut, **problems(401, 403, 404, 422)},
     operation_id="get_transfer",
+    url_name="transfer",
+    summary="Read a deposit or withdrawal",
 )
 def get_transfer(request: HttpRequest, transfer_id: uuid.UUID) -> TransferOut:
     """One of your deposits or withdrawals."""
@@ -95,6 +123,8 @@ def get_transfer(request: HttpRequest, transfer_id: uuid.UUID) -> TransferOut:
     auth=FULL,
     response={200: TransferOut, **problems(401, 403, 404, 409, 422)},
     operation_id="confirm_transfer",
+    url_name="confirm-transfer",
+    summary="Confirm a transfer, where rails are simulated",
 )
 def confirm(request: HttpRequest, transfer_id: uuid.UUID) -> TransferOut:
     """Play the bank and confirm, where rails are simulated. Confirming again does nothing more."""
@@ -106,6 +136,8 @@ def confirm(request: HttpRequest, transfer_id: uuid.UUID) -> TransferOut:
     auth=FULL,
     response={200: TransferOut, **problems(401, 403, 404, 409, 422)},
     operation_id="reject_transfer",
+    url_name="reject-transfer",
+    summary="Reject a transfer, where rails are simulated",
 )
 def reject(request: HttpRequest, transfer_id: uuid.UUID) -> TransferOut:
     """Play the bank and reject, where rails are simulated. Rejecting again does nothing more."""
