@@ -142,19 +142,25 @@ class Gunicorn:
 
     def __enter__(self) -> Self:
         """Start, and wait until it answers."""
-        with self.log_file.open("wb") as log:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py"],
                 cwd=APP,
                 env=self.variables,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                process_group=0,
             )
         deadline = time.monotonic() + 30
         while True:
             try:
                 if self.get("/healthz").status == 200:
-                    return self
+                    return
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     self.process.kill()
@@ -171,6 +177,11 @@ class Gunicorn:
         if self.process.poll() is None:
             self.terminate()
         self.folder.cleanup()
+
+    def kill(self) -> None:
+        """End it and all its workers without a warning."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def terminate(self) -> int:
         """Ask it to stop, as Kubernetes does, and return its exit code."""

@@ -74,6 +74,11 @@ class Tally:
             with self._lock:
                 self._waiting -= 1
 
+    def acknowledged(self) -> int:
+        """Return how many orders were acknowledged so far."""
+        with self._lock:
+            return self._counts["orders acknowledged"]
+
     def line(self) -> str:
         """Say in one line how it is going."""
         with self._lock:
