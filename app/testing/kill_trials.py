@@ -113,7 +113,7 @@ def trial(stage: Stage, number: int, options: argparse.Namespace) -> Result:
     seconds = options.seconds
     chance = Random(f"{options.seed}-{number}")  # noqa: S311 - repeatable on purpose
     kind = options.kind[(number - 1) % len(options.kind)]
-    moment = chance.uniform(0.5, seconds * 0.6)
+    moment = chance.uniform(0.1, seconds * 0.6)
     plan = Plan(["BTC-USDC", "ETH-USDC"], None, seconds, None, give_up_after_seconds=120, seed=number)
     with tempfile.TemporaryDirectory(prefix="exchange-trial-") as folder:
         path = Path(folder) / "record"
@@ -121,6 +121,9 @@ def trial(stage: Stage, number: int, options: argparse.Namespace) -> Result:
         load = Load(Target(f"http://127.0.0.1:{stage.web.port}"), prepare(options.traders), plan, record)
         running = threading.Thread(target=load.run)
         running.start()
+        while not load.tally.acknowledged():
+            assert running.is_alive(), "the load did not begin"
+            time.sleep(0.02)
         time.sleep(moment)
         before = load.tally.acknowledged()
         started = time.monotonic()
