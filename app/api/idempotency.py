@@ -61,7 +61,7 @@ def once(
                 raise IdempotencyConflict("This key was used before, for another request.")
             return _response(status, body, replayed=True)
         status, body = work()
-        StoredAnswer.objects.create(user=user, key=key, fingerprint=fingerprint, status=status, body=body)
+        _keep(user, key, fingerprint, status, body)
     return _response(status, body, replayed=False)
 
 
@@ -89,6 +89,16 @@ def _lock_and_look_up(user: User, key: str) -> tuple[str, int, str] | None:
     )
     rows = batch.run()[stored]
     return cast("tuple[str, int, str]", rows[0]) if rows else None
+
+
+def _keep(user: User, key: str, fingerprint: str, status: int, body: str) -> None:
+    batch = Batch()
+    batch.add(
+        "INSERT INTO api_storedanswer (user_id, key, fingerprint, status, body, created_at)"
+        " VALUES (%s, %s, %s, %s, %s, now())",
+        user.pk, key, fingerprint, status, body,
+    )  # fmt: skip
+    batch.run()
 
 
 def _response(status: int, body: str, *, replayed: bool) -> HttpResponse:

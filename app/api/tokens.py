@@ -8,6 +8,7 @@ import secrets
 from datetime import timedelta
 from typing import Final
 
+from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
@@ -19,6 +20,14 @@ MARK: Final = "cce_"
 TEXT: Final = re.compile(rf"{MARK}[A-Za-z0-9_-]{{43}}", re.ASCII)
 # `last_used_at` is no finer, so that a busy token doesn't write its row at each request.
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
+
+# Every request asks this, so without the ORM, which takes ten times as long to write it. Whatever else of the token or
+# its owner is needed is read when it is.
+FOUND: Final = ["id", "owner_id", "scope", "last_used_at"]
+FIND: Final = f"""
+    SELECT {", ".join(f"t.{name}" for name in FOUND)} FROM api_apitoken t JOIN accounts_user u ON u.id = t.owner_id
+    WHERE t.digest = %s AND t.revoked_at IS NULL AND u.is_active
+"""  # noqa: S608 - names of our own columns
 
 
 def issue(user: User, name: str, scope: ApiToken.Scope = ApiToken.Scope.FULL) -> tuple[ApiToken, str]:
@@ -34,10 +43,14 @@ def find(text: str) -> ApiToken | None:
     """Return the token with its owner, if it is good; note that it was used."""
     if not TEXT.fullmatch(text):
         return None
-    good = ApiToken.objects.filter(digest=_digest(text), revoked_at=None, owner__is_active=True)
-    token = good.select_related("owner").first()
-    if token is not None:
-        _note_use(token)
+    with connection.cursor() as cursor:
+        cursor.execute(FIND, [_digest(text)])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    token = ApiToken.from_db(connection.alias, FOUND, row)
+    token.owner = User.from_db(connection.alias, ["id"], [token.owner_id])
+    _note_use(token)
     return token
 
 

@@ -16,6 +16,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 from testing.processes import APP, Gunicorn
 
 CHROMIUM = shutil.which("chromium")
+# A busy machine takes its time; nothing here waits longer than it has to.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,7 @@ def page(server: Gunicorn) -> Iterator[Page]:
         opened.on("pageerror", lambda error: problems.append(str(error)))
         opened.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
         opened.on("request", lambda request: problems.append(request.url) if not own(request.url, home) else None)
+        opened.set_default_timeout(60_000)
         yield opened
         browser.close()
     assert problems == []

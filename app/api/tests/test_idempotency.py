@@ -99,10 +99,10 @@ def test_refusals_are_not_kept(alice: Program) -> None:
 
 
 def test_answer_and_work_are_one_transaction(alice: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**_fields: object) -> None:
+    def fail(*_values: object) -> None:
         raise IntegrityError
 
-    monkeypatch.setattr(StoredAnswer.objects, "create", fail)
+    monkeypatch.setattr("api.idempotency._keep", fail)
     alice.client.raise_request_exception = False
     problem(alice.post("/orders", ORDER, key=KEY), 500, "internal-error")
     monkeypatch.undo()
