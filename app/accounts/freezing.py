@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.notices import notify
 from ledger.errors import AccountFrozen
-
-# Returns whether an account is frozen, and the database's time; it can't be frozen before the transaction ends. This
-# lock conflicts with freeze's alone, not with a login's update of the same row.
-KEEP_FROM_FREEZING: Final = """
-    SELECT frozen_at IS NOT NULL, clock_timestamp() FROM accounts_user WHERE id = %s FOR KEY SHARE
-"""
 
 
 def freeze(user_id: int, reason: str) -> None:
@@ -39,8 +31,9 @@ def unfreeze(user_id: int) -> None:
 def check_not_frozen(user: User) -> None:
     """Raise AccountFrozen if the account is frozen; if not, it can't be before this transaction ends."""
     with connection.cursor() as cursor:
-        cursor.execute(KEEP_FROM_FREEZING, [user.pk])
-        frozen, _now = cursor.fetchone()
+        # This lock conflicts with freeze's alone, not with a login's update of the same row.
+        cursor.execute("SELECT frozen_at IS NOT NULL FROM accounts_user WHERE id = %s FOR KEY SHARE", [user.pk])
+        (frozen,) = cursor.fetchone()
     refuse_if(frozen=frozen)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from accounts.freezing import KEEP_FROM_FREEZING
 from accounts.models import User
 from ledger.batch import Batch, Row
 from ledger.models import Asset
@@ -31,7 +30,13 @@ LOCK_MARKET: Final = f"""
         ON quote.code = m.quote_id
     WHERE m.code = %s FOR NO KEY UPDATE OF m
 """  # noqa: S608 - names of our own columns
-PLACED_BEFORE: Final = "SELECT id FROM markets_order WHERE user_id = %s AND idempotency_key = %s"
+# The customer can't be frozen from here on (see accounts.freezing). The order's id is drawn while the market is locked:
+# on a market, ids grow in the order in which orders are matched.
+CUSTOMER: Final = """
+    SELECT frozen_at IS NOT NULL, clock_timestamp(), nextval('markets_order_id_seq'),
+        (SELECT o.id FROM markets_order o WHERE o.user_id = u.id AND o.idempotency_key = %s)
+    FROM accounts_user u WHERE u.id = %s FOR KEY SHARE OF u
+"""
 ACCOUNTS: Final = """
     SELECT a.kind, a.asset_id, a.id FROM ledger_account a JOIN markets_market m ON a.asset_id IN (m.base_id, m.quote_id)
     WHERE m.code = %s AND (a.owner_id = %s OR (a.owner_id IS NULL AND a.kind = 'fees'))
@@ -90,18 +95,15 @@ def look_up(user: User, code: str, side: Order.Side, idempotency_key: str) -> Si
     """
     batch = Batch()
     batch.add(LOCK_MARKET, code)
-    batch.add(PLACED_BEFORE, user.pk, idempotency_key)
-    batch.add(KEEP_FROM_FREEZING, user.pk)
-    # Drawn while the market is locked: ids on a market grow in the order in which its orders are matched.
-    batch.add("SELECT nextval('markets_order_id_seq')")
+    batch.add(CUSTOMER, idempotency_key, user.pk)
     batch.add(ACCOUNTS, code, user.pk)
     batch.add(BOOK[side].format(beyond="true"), code, code, FIRST_READ)
-    markets, placed, [(frozen, now)], [(order_id,)], accounts, first = batch.run()
+    markets, [(frozen, now, order_id, placed_before)], accounts, first = batch.run()
     if not markets:
         raise UnknownMarket("There is no such market.")
     return Situation(
         market=_market(markets[0]),
-        placed_before=placed[0][0] if placed else None,
+        placed_before=placed_before,
         frozen=frozen,
         now=now,
         order_id=order_id,
