@@ -17,11 +17,16 @@ from ninja.openapi.schema import OpenAPISchema
 
 from api import problems
 from api.auth import READ
+from api.idempotency import REPLAYED
 from api.parsing import MAX_BODY_BYTES, StrictParser
 from api.responses import Renderer
 from api.routes import markets, orders, wallet
 from ledger.errors import LedgerError
 
+REPLAYED_HEADER: Final = {
+    "schema": {"type": "string", "enum": ["true"]},
+    "description": "There if this is the answer to an earlier request with the same key.",
+}
 DESCRIPTION: Final = """\
 Markets, books, trades and candles are public. Everything else needs a token: `Authorization: Bearer <token>`, made on
 the page *API tokens*.
@@ -57,6 +62,8 @@ class ExchangeAPI(NinjaAPI):
                 for status, response in operation["responses"].items():
                     if status in problems.CODES:
                         describe_problem(status, response)
+                if HTTPStatus.CREATED in operation["responses"]:
+                    operation["responses"][HTTPStatus.CREATED]["headers"] = {REPLAYED: REPLAYED_HEADER}
         return document
 
     def get_content_type(self) -> str:
@@ -74,6 +81,8 @@ def describe_problem(status: int, response: dict[str, Any]) -> None:
     response["content"][problems.CONTENT_TYPE] = {**schema, "example": problems.problem(status)}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer"}}
 
 
 api = ExchangeAPI(
