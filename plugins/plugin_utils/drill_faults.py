@@ -211,6 +211,16 @@ class KillContainer(Fault):
             scene.run(scene.primary, "sh", "-c", KILL_EVERYTHING)
 
 
+class KillPrimary(KillContainer):
+    """The same as it comes, whatever happened to the pod before."""
+
+    name, title = "kill_primary", "kill -9 of the primary's whole container"
+
+    def prepare(self, scene: Scene) -> Scene:
+        """Leave everything as it is."""
+        return scene
+
+
 class KillContainerAgain(KillContainer):
     """The same while the kubelet waits before it starts the container once more."""
 
@@ -337,6 +347,7 @@ FAULTS: dict[str, type[Fault]] = {
         DeletePrimary,
         KillPostmaster,
         KillContainer,
+        KillPrimary,
         KillContainerAgain,
         NodeFreeze,
         FrozenAndAsked,
