@@ -133,9 +133,9 @@ class DrillCluster:
 
     # --- Writers -------------------------------------------------------------------------------------------------
 
-    def start_writers(self, writers: list[Writer], program: str, image: str) -> None:
+    def start_writers(self, writers: list[Writer], program: str, member: dict[str, Any]) -> None:
         """Start the writers' pods. What they leave goes with the first one's Job, by itself if need be."""
-        secret, policy, jobs = manifests(writers, program, self.login(), image, self.database)
+        secret, policy, jobs = manifests(writers, program, self.login(), member, self.database)
         for name in (f"{NAME}-{writer.name}" for writer in writers):
             with contextlib.suppress(ApiException):
                 self.raw(self.batch.read_namespaced_job, name, self.app)

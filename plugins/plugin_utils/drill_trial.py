@@ -52,9 +52,8 @@ def run_trial(cluster: DrillCluster, nodes: Nodes, fault: Fault, program: str, s
         raise DrillError(f"{fault.title}: needs {fault.standbys_needed} standby; there is none to take over")
     before = fault.prepare(before)
     writers = writers_for(cluster, fault, before)
-    image = before.pods[before.primary]["spec"]["containers"][0]["image"]
     try:
-        cluster.start_writers(writers, program, image)
+        cluster.start_writers(writers, program, before.pods[before.primary]["spec"])
         for writer in writers:
             until_writing(cluster, writer.name)
         ahead = {writer.name: cluster.clock_ahead(writer.name) for writer in writers}

@@ -25,7 +25,7 @@ class Writer:
 
 
 def manifests(
-    writers: Sequence[Writer], program: str, login: Mapping[str, str], image: str, database: str
+    writers: Sequence[Writer], program: str, login: Mapping[str, str], member: Mapping[str, Any], database: str
 ) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     """Return a Secret, a NetworkPolicy and a Job for each writer.
 
@@ -33,7 +33,7 @@ def manifests(
         writers: which there shall be.
         program: text of roles/verify/files/writer.py.
         login: `username`, `password`, `database` and `ca.crt`.
-        image: the database's, which has Python and psycopg.
+        member: the spec of a database's pod, whose image has Python and psycopg.
         database: the database's namespace.
     """
     secret = {
@@ -57,10 +57,10 @@ def manifests(
             ],
         },
     }
-    return secret, policy, [job(writer, image, database) for writer in writers]
+    return secret, policy, [job(writer, member, database) for writer in writers]
 
 
-def job(writer: Writer, image: str, database: str) -> dict[str, Any]:
+def job(writer: Writer, member: Mapping[str, Any], database: str) -> dict[str, Any]:
     """Return the Job of one writer."""
     values = {
         "WRITER_NAME": writer.name,
@@ -94,6 +94,7 @@ def job(writer: Writer, image: str, database: str) -> dict[str, Any]:
                     "terminationGracePeriodSeconds": 5,
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
+                    "imagePullSecrets": member.get("imagePullSecrets") or [],
                     "affinity": {
                         "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required} if terms else {}
                     },
@@ -107,7 +108,7 @@ def job(writer: Writer, image: str, database: str) -> dict[str, Any]:
                     "containers": [
                         {
                             "name": "writer",
-                            "image": image,
+                            "image": member["containers"][0]["image"],
                             "imagePullPolicy": "IfNotPresent",
                             "command": ["python3", "/drill/writer.py"],
                             "env": [
