@@ -104,10 +104,11 @@ class DrillCluster:
         )
         try:
             connected.run_forever(timeout=seconds)
-            text: str = connected.read_all()
+            # In this order: reading everything forgets the status.
+            code: int | None = None
             with contextlib.suppress(Exception):  # without a status the connection has ended before the command
-                return connected.returncode, text
-            return None, text
+                code = connected.returncode
+            return code, connected.read_all()
         finally:
             connected.close()
 
