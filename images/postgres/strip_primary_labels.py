@@ -1,12 +1,17 @@
 #!/opt/patroni/bin/python
-"""Patroni's callback: on the member that leads, take the label of the primary from every other pod.
+"""Run by Patroni: on the member that leads, take the label of the primary from every other pod.
 
 A pod on a dead node can't change its own label, and stays ready until Kubernetes notices, which takes most of a minute.
 So long the Service of the primary would send about half of all new connections to it. The new primary holds the
 lease, so it may say that nobody else is the primary.
 
-Patroni calls this with the action, the role and the scope, and ignores how it ends. So the outcome is told in the
-container's log: one line, beginning with time and level like Patroni's own, ERROR if the labels may still be wrong.
+Patroni runs this twice. After it got the lease and before it promotes (pre_promote), so that the Service never leads to
+a dead and a living primary at once; writes wait for it, so this takes a moment at most. Then as a callback, for as long
+as it takes, and on until every other member is a standby: one that wakes up may claim the label before it sees
+that it lost the lease.
+
+Arguments are the action, the role and the scope. Patroni ignores how a callback ends, so the outcome is told in the
+container's log: a line beginning with time and level like Patroni's own, ERROR if the labels may still be wrong.
 """
 
 from __future__ import annotations
@@ -24,11 +29,16 @@ from typing import Any
 from urllib.parse import quote
 
 # As roles/postgres configures Patroni.
-SCOPE_LABEL, ROLE_LABEL, PRIMARY = "cluster-name", "role", "primary"
+SCOPE_LABEL, ROLE_LABEL, PRIMARY, STANDBY = "cluster-name", "role", "primary", "replica"
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-REQUEST_SECONDS = 5
+REQUEST_SECONDS = 2
 # Longer than Kubernetes takes to see that a node is dead; then the label doesn't matter any more.
 PATIENCE_SECONDS = 60
+PATIENCE_BEFORE_PROMOTION_SECONDS = 1
+# Until the nodes have taken a changed label into their Service rules.
+SETTLE_SECONDS = 1
+# How often, and for how long, it is seen to that a member that isn't back yet doesn't claim the label.
+GUARD_EVERY_SECONDS, GUARD_SECONDS = 2, 3600
 CONFLICT, GONE = 409, 404
 
 
@@ -39,6 +49,9 @@ class Refused(Exception):  # noqa: N818  # what a person reads in the log
         """Keep the HTTP status."""
         super().__init__(message)
         self.status = status
+
+
+FAILURES = (OSError, http.client.HTTPException, Refused, KeyError, ValueError)
 
 
 class Api:
@@ -81,8 +94,10 @@ def api_of_this_pod() -> Api:
     )
 
 
-def strip(api: Api, scope: str, member: str) -> list[str] | None:
-    """Take the label from the other pods and return their names; None if this member doesn't lead.
+def strip(api: Api, scope: str, member: str) -> tuple[list[str], bool] | None:
+    """Take the label from the other pods; return their names, and whether every other pod is a standby's.
+
+    None if this member doesn't lead.
 
     Each pod is changed only as it was read. One that has become the primary in between was changed by its own Patroni,
     so the API server refuses (409), and the lease is looked at again.
@@ -90,20 +105,18 @@ def strip(api: Api, scope: str, member: str) -> list[str] | None:
     record = api.request("GET", f"configmaps/{scope}-leader")["metadata"].get("annotations") or {}
     if record.get("leader") != member:
         return None
-    selector = quote(f"{SCOPE_LABEL}={scope},{ROLE_LABEL}={PRIMARY}")
-    stripped = []
-    for pod in api.request("GET", f"pods?labelSelector={selector}")["items"]:
-        name, version = pod["metadata"]["name"], pod["metadata"]["resourceVersion"]
-        if name == member:
-            continue
+    pods = api.request("GET", f"pods?labelSelector={quote(f'{SCOPE_LABEL}={scope}')}")["items"]
+    others = {pod["metadata"]["name"]: pod["metadata"] for pod in pods if pod["metadata"]["name"] != member}
+    stripped = [name for name, found in others.items() if found["labels"].get(ROLE_LABEL) == PRIMARY]
+    for name in stripped:
+        version = others[name]["resourceVersion"]
         change = {"metadata": {"resourceVersion": version, "labels": {ROLE_LABEL: None}}}
         try:
             api.request("PATCH", f"pods/{name}", change)
         except Refused as refused:
             if refused.status != GONE:
                 raise
-        stripped.append(name)
-    return stripped
+    return stripped, all(found["labels"].get(ROLE_LABEL) == STANDBY for found in others.values())
 
 
 def log(level: str, message: str) -> None:
@@ -114,29 +127,59 @@ def log(level: str, message: str) -> None:
 
 
 def main(arguments: list[str], connect: Callable[[], Api] = api_of_this_pod, patience: float = PATIENCE_SECONDS) -> int:
-    """Try until it is done, another member leads, or patience ends; return the exit code."""
-    _, role, scope = arguments[-3:]
+    """Run one of Patroni's calls and return the exit code."""
+    action, role, scope = arguments[-3:]
     if role != PRIMARY:
         return 0
+    early = action == "pre_promote"
+    try:
+        if early:
+            before_promotion(connect, scope)
+        else:
+            until_all_are_standbys(connect, scope, patience)
+    except FAILURES as error:
+        if early:
+            log("WARNING", f"left to the callback: {error!r}")
+        else:
+            log("ERROR", f"gave up after {patience:.0f} s; {scope}-rw may lead to a dead pod: {error!r}")
+        return 1
+    return 0
+
+
+def before_promotion(connect: Callable[[], Api], scope: str) -> None:
+    """Strip once, and give the nodes the time to learn of it."""
+    done = persist(connect, scope, PATIENCE_BEFORE_PROMOTION_SECONDS)
+    if done and done[0]:
+        time.sleep(SETTLE_SECONDS)
+
+
+def until_all_are_standbys(connect: Callable[[], Api], scope: str, patience: float) -> None:
+    """Strip again and again until there is no need to, or this member doesn't lead any more."""
+    deadline = time.monotonic() + GUARD_SECONDS
+    done = persist(connect, scope, patience)
+    while done and not done[1] and time.monotonic() < deadline:
+        time.sleep(GUARD_EVERY_SECONDS)
+        done = persist(connect, scope, patience)
+
+
+def persist(connect: Callable[[], Api], scope: str, patience: float) -> tuple[list[str], bool] | None:
+    """Try to strip until it works, tell what was done and return it; after too long, raise what was in the way."""
     member, begun = socket.gethostname(), time.monotonic()
     while True:
         try:
-            stripped = strip(connect(), scope, member)
-        except (OSError, http.client.HTTPException, Refused, KeyError, ValueError) as error:
-            waited = time.monotonic() - begun
+            done = strip(connect(), scope, member)
+        except FAILURES as error:
+            if time.monotonic() - begun > patience:
+                raise
             conflict = isinstance(error, Refused) and error.status == CONFLICT
-            if waited > patience:
-                log("ERROR", f"gave up after {waited:.0f} s; {scope}-rw may lead to a dead pod: {error!r}")
-                return 1
             log("INFO" if conflict else "WARNING", f"trying again: {error!r}")
-            time.sleep(0.1 if conflict else 1)
+            time.sleep(0.1 if conflict else min(1.0, patience / 4))
             continue
-        took = f"in {time.monotonic() - begun:.1f} s"
-        if stripped is None:
+        if done is None:
             log("INFO", f"left alone, {member} doesn't hold the lease")
-        else:
-            log("INFO", f"{member} alone has it; taken from {', '.join(stripped) or 'nobody'} {took}")
-        return 0
+        elif done[0]:
+            log("INFO", f"{member} leads; taken from {', '.join(done[0])} in {time.monotonic() - begun:.1f} s")
+        return done
 
 
 if __name__ == "__main__":

@@ -6,8 +6,11 @@ import http.client
 import importlib.util
 import json
 import re
+import shlex
 import socket
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,6 +50,8 @@ class Kubernetes(ThreadingHTTPServer):
         self.faults: list[int] = []
         self.requests: list[tuple[str, str, dict[str, Any] | None]] = []
         self.before_patch = lambda _: None
+        # Whether a member whose label was taken is a standby at once.
+        self.come_back = True
 
     def add(self, name: str, role: str | None) -> None:
         """Add a pod."""
@@ -92,8 +97,8 @@ class Handler(BaseHTTPRequestHandler):
             annotations = {"leader": self.server.leader} if self.server.leader else None
             self.answer(200, {"metadata": {"annotations": annotations}})
         elif method == "GET" and url.path == "pods":
-            wanted = dict(part.split("=") for part in parse_qs(url.query)["labelSelector"][0].split(","))
-            found = [pod for pod in self.server.pods.values() if wanted.items() <= pod["metadata"]["labels"].items()]
+            label, _, value = parse_qs(url.query)["labelSelector"][0].partition("=")
+            found = [pod for pod in self.server.pods.values() if pod["metadata"]["labels"].get(label) == value]
             self.answer(200, {"items": found})
         else:
             self.patch(url.path.removeprefix("pods/"), body)
@@ -110,6 +115,8 @@ class Handler(BaseHTTPRequestHandler):
             for label, value in body["metadata"]["labels"].items():
                 assert value is None
                 pod["metadata"]["labels"].pop(label)
+            if self.server.come_back:
+                pod["metadata"]["labels"]["role"] = "replica"
             self.answer(200, pod)
 
     def do_GET(self) -> None:
@@ -135,8 +142,8 @@ def kubernetes() -> Iterator[Kubernetes]:
     thread.join()
 
 
-def call(kubernetes: Kubernetes, role: str = "primary", patience: float = 5) -> int:
-    code: int = script.main(["strip-primary-labels", "on_role_change", role, "postgres"], kubernetes.api, patience)
+def call(kubernetes: Kubernetes, role: str = "primary", patience: float = 5, action: str = "on_role_change") -> int:
+    code: int = script.main(["strip-primary-labels", action, role, "postgres"], kubernetes.api, patience)
     return code
 
 
@@ -149,9 +156,32 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_the_label_is_taken_from_others_alone(kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(kubernetes) == 0
-    assert [kubernetes.role(name) for name in (ME, "postgres-8", "postgres-9")] == ["primary", None, "replica"]
+    assert [kubernetes.role(name) for name in (ME, "postgres-8", "postgres-9")] == ["primary", "replica", "replica"]
+    change = {"metadata": {"resourceVersion": "1", "labels": {"role": None}}}
+    assert [request for request in kubernetes.requests if request[0] == "PATCH"] == [
+        ("PATCH", "pods/postgres-8", change)
+    ]
     (line,) = lines(capsys)
-    assert line.startswith(f"INFO: primary label: {ME} alone has it; taken from postgres-8 in ")
+    assert line.startswith(f"INFO: primary label: {ME} leads; taken from postgres-8 in ")
+
+
+def test_it_goes_on_until_every_other_member_is_a_standby(
+    kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def wake_up(name: str) -> None:
+        # What the thawed member's own Patroni does: it claims the label once more, then it follows.
+        seen.append(name)
+        role = "primary" if len(seen) < 3 else "replica"
+        threading.Timer(0.05, lambda: kubernetes.add(name, role)).start()
+
+    kubernetes.before_patch, kubernetes.come_back = wake_up, False
+    monkeypatch.setattr(script, "GUARD_EVERY_SECONDS", 0.2)
+    assert call(kubernetes) == 0
+    assert seen == ["postgres-8"] * 3
+    assert kubernetes.role("postgres-8") == "replica"
+    assert len(lines(capsys)) == 3
 
 
 def test_nothing_is_touched_without_the_lease(kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,7 +224,7 @@ def test_it_goes_on_until_the_api_server_answers(
 ) -> None:
     kubernetes.faults = [status]
     assert call(kubernetes) == 0
-    assert kubernetes.role("postgres-8") is None
+    assert kubernetes.role("postgres-8") == "replica"
     first, second = lines(capsys)
     assert first.startswith("WARNING: ")
     assert str(status) in first
@@ -213,6 +243,22 @@ def test_giving_up_is_an_error_in_the_log(
     assert call(kubernetes, patience=0.5) == 1
     assert lines(capsys)[-1].startswith("ERROR: primary label: gave up after ")
     assert kubernetes.role("postgres-8") == "primary"
+
+
+def test_a_promotion_waits_for_a_moment_alone(kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(kubernetes, action="pre_promote") == 0
+    assert kubernetes.role("postgres-8") == "replica"
+    kubernetes.faults = [503] * 100
+    begun = time.monotonic()
+    assert call(kubernetes, action="pre_promote", patience=60) == 1
+    assert time.monotonic() - begun < 10
+    assert lines(capsys)[-1].startswith("WARNING: primary label: left to the callback: ")
+
+
+def test_the_promotion_never_depends_on_it() -> None:
+    configured = yaml.safe_load((PROJECT / "roles" / "postgres" / "vars" / "main.yml").read_text())
+    command = shlex.split(configured["__postgres_local_configuration"]["postgresql"]["pre_promote"])
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def test_the_role_and_the_callback_use_the_same_names() -> None:
