@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove bench images doctor venv lint unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
+.PHONY: help demo test prove bench bench-failover images doctor venv lint unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -61,6 +61,9 @@ test: ## What gates a merge: lint, unit tests, Molecule on kind
 
 bench: venv ## Time site.yml against kubectl apply of the same objects (needs the demo's cluster)
 	@$(BIN)/python tests/bench/site.py
+
+bench-failover: venv ## How long writes pause in a failover (needs the demo's cluster; TRIALS, FAULTS, MINUTES)
+	@$(BIN)/python tests/bench/failover.py
 
 prove: venv ## The long campaign: resumable, hours; raw results in build/prove
 	@$(BIN)/python tests/prove/run.py
