@@ -246,8 +246,8 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text(
     "EMAIL_FROM", "exchange@localhost", pattern=r"[^\s].*@.*", allowed="an address such as noreply@example.com"
 )
-# Mail waits in the database for the worker, which speaks SMTP. Without a server it is printed in development and dropped
-# elsewhere: a reset link has no place in a log.
+# Mail waits in the database for the worker, which speaks SMTP. Without a server it is printed in development and
+# dropped elsewhere: a reset link has no place in a log.
 EMAIL_BACKEND = "{}.EmailBackend".format(
     "outbox.backend" if EMAIL_HOST else f"django.core.mail.backends.{'console' if DEBUG else 'dummy'}"
 )

@@ -7,10 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.core.mail import EmailMultiAlternatives, send_mail
 from django.db import IntegrityError, transaction
+from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
 from outbox.delivery import (
     FIRST_DELAY,
     KEEP_RECORD,
@@ -23,6 +26,7 @@ from outbox.delivery import (
 )
 from outbox.models import Mail
 from testing.mail_server import MailServer
+from testing.processes import environment, manage
 
 pytestmark = pytest.mark.django_db
 REFUSALS = {"greylisted@example.com": "451 come again", "nobody@example.com": "550 no such user"}
@@ -241,3 +245,31 @@ def test_nothing_is_sent_without_a_server(server: MailServer, settings: Any) -> 
     settings.EMAIL_HOST = ""
     assert send_mails() == 0
     assert server.received == []
+
+
+def test_a_reset_link_goes_through_the_outbox(server: MailServer, settings: Any, user: User) -> None:
+    settings.PASSWORD_RESET_BY_MAIL = True
+    cache.clear()
+    Client().post("/accounts/password/reset/", {"email": user.email})
+    assert server.received == []
+    assert b"/accounts/password/reset/key/" in bytes(Mail.objects.get().content)
+    send_mails()
+    (arrived,) = server.received
+    assert "/accounts/password/reset/key/" in str(arrived.message)
+    assert bytes(Mail.objects.get().content) == b"", "the link is nobody's business any more"
+
+
+@pytest.mark.parametrize(
+    ("variables", "backend"),
+    [
+        ({}, "django.core.mail.backends.dummy.EmailBackend"),
+        ({"DEBUG": "true"}, "django.core.mail.backends.console.EmailBackend"),
+        ({"EMAIL_HOST": "mail.example.com"}, "outbox.backend.EmailBackend"),
+        ({"EMAIL_HOST": "mail.example.com", "DEBUG": "true"}, "outbox.backend.EmailBackend"),
+    ],
+)
+def test_where_mail_goes(variables: dict[str, str], backend: str) -> None:
+    database = {f"DATABASE_{name}": "x" for name in ("HOST", "NAME", "USER", "PASSWORD")}
+    said = manage(environment(database | {"DATABASE_SSLMODE": "disable"} | variables), "diffsettings").stdout
+    assert f"EMAIL_BACKEND = '{backend}'" in said
+    assert f"PASSWORD_RESET_BY_MAIL = {bool(variables)}" in said
