@@ -202,9 +202,11 @@ def _match_and_write(
         closed_at=now,
     )
     _decide(order, outcome)
-    paid_with = assets(market, side)[0].pk
+    paid_with, received = (asset.pk for asset in assets(market, side))
     available, held = (Account.Kind.AVAILABLE.value, paid_with), (Account.Kind.HELD.value, paid_with)
-    accounts = found.accounts if available in found.accounts else {**found.accounts, **open_accounts(user, market)}
+    accounts = found.accounts
+    if not {available, (Account.Kind.AVAILABLE.value, received)} <= accounts.keys():
+        accounts = {**accounts, **open_accounts(user, market)}
     settled = settle(order.pk, market, side, outcome.fills, accounts)
     entries = [item.entry for item in settled]
     batch = Batch()
