@@ -25,7 +25,7 @@ from wallet.queries import balances
 
 # Widths of candles that the chart offers, by their name in the address.
 INTERVALS: Final = {"1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
-DEFAULT_INTERVAL: Final = "5m"
+DEFAULT_INTERVAL: Final = "1h"
 BOOK_LEVELS: Final = 10
 TRADES: Final = 25
 OWN_ORDERS: Final = 50

@@ -117,7 +117,7 @@ def test_book_and_trades(client: Client, alice: User, bob: User) -> None:
     assert "49,990.00" in live
 
 
-@pytest.mark.parametrize(("interval", "shown"), [("", "5m"), ("1m", "1m"), ("1d", "1d"), ("7w", "5m"), ("\x00", "5m")])
+@pytest.mark.parametrize(("interval", "shown"), [("", "1h"), ("1m", "1m"), ("5m", "5m"), ("1d", "1d"), ("7w", "1h"), ("\x00", "1h")])
 def test_chart_of_an_interval(client: Client, db: None, interval: str, shown: str) -> None:
     del db
     start = timezone.now().replace(second=0, microsecond=0) - timedelta(hours=10)
@@ -276,7 +276,7 @@ def test_bad_numbers_change_nothing(
     assert response.status_code == 400
     assert b"<script>" not in response.content
     page = response.content.decode()
-    said_beside = re.search(rf'<div role="alert" id="id_{field}_error">', page)
+    said_beside = re.search(rf'<ul class="errorlist" id="id_{field}_error">', page)
     assert said_beside, "what is wrong stands beside its field"
     assert f'aria-describedby="id_{field}_error"' in page
     assert 'aria-invalid="true"' in page
