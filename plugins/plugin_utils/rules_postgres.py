@@ -41,6 +41,7 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
     check("postgres_memory_limit", checks.quantity(values["postgres_memory_limit"], "256Mi"))
     check("postgres_volume_size", checks.quantity(values["postgres_volume_size"], "1Gi"))
     check("postgres_termination_grace_seconds", checks.between(values["postgres_termination_grace_seconds"], 30, 3600))
+    check("postgres_member_timeout_seconds", checks.between(values["postgres_member_timeout_seconds"], 30, 86400))
     check("postgres_cluster_domain", checks.host_name(values["postgres_cluster_domain"]))
     check("platform_database_name", _database_name(values["platform_database_name"]))
     if not values["postgres_api_server_ports"]:

@@ -21,6 +21,7 @@ PLATFORM = Role(
 GOOD: dict[str, Any] = {
     **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
     "postgres_storage_class": "",
+    "postgres_member_timeout_seconds": 600,
     "platform_database_mode": "internal",
     "platform_database_name": "exchange",
 }
@@ -62,6 +63,7 @@ def test_allowed(changed: dict[str, Any]) -> None:
     ("changed", "expected"),
     [
         ({"postgres_replicas": 0}, "postgres_replicas is 0: expected 1 to 9"),
+        ({"postgres_member_timeout_seconds": 5}, "postgres_member_timeout_seconds is 5: expected 30 to 86400"),
         ({"postgres_replicas": 10}, "postgres_replicas is 10: expected 1 to 9"),
         (
             {"postgres_replicas": "three"},
