@@ -119,6 +119,8 @@ class Fault:
     hold_seconds = 0.0
     # Whether it lasts until it is ended.
     held = False
+    # Whether the writer can be asked in the meantime how it is.
+    seen = True
     # Whether a second writer goes to the first primary directly, from its own node.
     writes_beside = False
     standbys_needed = 1
@@ -283,6 +285,7 @@ class ApiUnreachable(Fault):
 
     name, title = "api_unreachable", "the API server unreachable for 60 s"
     held = True
+    seen = False
     moves_primary = False
     hold_seconds = 60.0
 
