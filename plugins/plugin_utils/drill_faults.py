@@ -28,6 +28,15 @@ found = [p for p in psutil.process_iter() if p.ppid() == 1 and "patroni" in " ".
 sys.exit(len(found) != 1)
 """
 
+# Take all that is left of the volume, and let the server ask for more; no more than a test's volume has.
+FILL_DISK = """
+left=$(df --output=avail -k /var/lib/postgresql/data | tail -n 1)
+[ "$left" -lt 4000000 ] || { echo "$left KiB are left: too much to fill"; exit 1; }
+dd if=/dev/zero of=/var/lib/postgresql/data/drill-filler bs=1M 2>/dev/null
+for _ in 1 2 3 4 5 6 7 8; do psql -XAtq -U postgres -c "SELECT pg_switch_wal()" >/dev/null 2>&1 || break; sleep 0.3; done
+exit 0
+"""
+
 
 @dataclass
 class Nodes:
@@ -268,6 +277,23 @@ class FrozenAndAsked(NodeFreeze):
     writes_beside = True
 
 
+class FullDisk(Fault):
+    """The primary's volume is full."""
+
+    name, title = "full_disk", "the primary's volume full"
+    held = True
+
+    def begin(self, scene: Scene) -> None:
+        """Fill it."""
+        code, text = scene.run(scene.primary, "sh", "-c", FILL_DISK)
+        if code != 0:
+            raise DrillError(f"the volume could not be filled: {text}")
+
+    def end(self, scene: Scene) -> None:
+        """Make room."""
+        scene.run(scene.primary, "rm", "-f", "/var/lib/postgresql/data/drill-filler")
+
+
 class KillStandby(Fault):
     """A standby dies."""
 
@@ -354,6 +380,7 @@ FAULTS: dict[str, type[Fault]] = {
         KillContainerAgain,
         NodeFreeze,
         FrozenAndAsked,
+        FullDisk,
         KillStandby,
         ApiUnreachable,
         Partition,

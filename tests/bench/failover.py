@@ -43,6 +43,7 @@ WANTED: dict[str, tuple[int, float | None, float | None]] = {
     "thaw": (3, 22, 28),
     "partition": (5, None, None),
     "stop_patroni": (3, None, None),
+    "full_disk": (2, None, None),
     "kill_standby": (5, None, None),
     "api_unreachable": (3, None, None),
 }
