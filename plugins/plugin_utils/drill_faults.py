@@ -33,7 +33,10 @@ FILL_DISK = """
 left=$(df --output=avail -k /var/lib/postgresql/data | tail -n 1)
 [ "$left" -lt 4000000 ] || { echo "$left KiB are left: too much to fill"; exit 1; }
 dd if=/dev/zero of=/var/lib/postgresql/data/drill-filler bs=1M 2>/dev/null
-for _ in 1 2 3 4 5 6 7 8; do psql -XAtq -U postgres -c "SELECT pg_switch_wal()" >/dev/null 2>&1 || break; sleep 0.3; done
+for _ in 1 2 3 4 5 6 7 8; do
+  psql -XAtq -U postgres -c "SELECT pg_switch_wal()" >/dev/null 2>&1 || break
+  sleep 0.3
+done
 exit 0
 """
 
