@@ -17,6 +17,8 @@ from typing import Any
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.drill_cluster import DrillCluster, DrillError
 
 WHOLE_SECONDS = 240
+# Restarts that take so long are the kubelet's back-off; the next one takes twice as long.
+BACK_OFF_SECONDS, MOST_RESTARTS = 7, 8
 KILL_POSTMASTER = "kill -9 $(head -n 1 /var/lib/postgresql/data/pgdata/postmaster.pid)"
 # Every process but the first, which then ends the container; no process is asked, so nothing is handed over.
 KILL_EVERYTHING = "kill -9 -1"
@@ -241,21 +243,30 @@ class KillContainerAgain(KillContainer):
     name, title = "kill_container_again", "the same again while the kubelet backs off"
 
     def prepare(self, scene: Scene) -> Scene:
-        """Let the container of a standby die, and make it the primary once it is back."""
-        before = renew(scene, [*scene.standbys, scene.primary])
-        victim = before.standbys[0]
-        with contextlib.suppress(Exception):  # the connection ends with the container
-            before.run(victim, "sh", "-c", KILL_EVERYTHING)
-        deadline = time.monotonic() + WHOLE_SECONDS
-        while True:
-            now = look(before.cluster, before.nodes)
-            if restarts(now.pods[victim]) > restarts(before.pods[victim]):
-                break
-            if time.monotonic() > deadline:
-                raise DrillError(f"{victim} was not restarted")
-            time.sleep(0.5)
+        """Let the container of a standby die until its restarts take long, and make it the primary once it is back."""
+        now = renew(scene, [*scene.standbys, scene.primary])
+        victim = now.standbys[0]
+        # Each wait is twice the one before; how long the first is depends on the version of Kubernetes.
+        while (waited := kill_and_wait(now, victim)) < BACK_OFF_SECONDS:
+            now = look(now.cluster, now.nodes)
+            if restarts(now.pods[victim]) > MOST_RESTARTS:
+                raise DrillError(f"the kubelet restarted {victim} after {waited:.0f} s still")
+        now = look(now.cluster, now.nodes)
         now.switch_over(victim)
-        return look(before.cluster, before.nodes)
+        return look(now.cluster, now.nodes)
+
+
+def kill_and_wait(scene: Scene, member: str) -> float:
+    """Kill a member's container, and return after how many seconds the kubelet has started it again."""
+    before, begun = restarts(scene.pods[member]), time.monotonic()
+    with contextlib.suppress(Exception):  # the connection ends with the container
+        scene.run(member, "sh", "-c", KILL_EVERYTHING)
+    while time.monotonic() - begun < WHOLE_SECONDS:
+        pods = {pod["metadata"]["name"]: pod for pod in scene.cluster.pods()}
+        if restarts(pods[member]) > before:
+            return time.monotonic() - begun
+        time.sleep(0.3)
+    raise DrillError(f"{member} was not restarted within {WHOLE_SECONDS} s")
 
 
 class NodeFreeze(Fault):
