@@ -7,7 +7,9 @@ Everything but the faults of whole nodes goes through the API server, so it work
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -71,7 +73,7 @@ class Nodes:
         self._run(release, node)
         guard = self._guards.pop(node, None)
         if guard is not None:
-            guard.kill()
+            os.killpg(guard.pid, signal.SIGKILL)
             guard.wait()
 
     @staticmethod
