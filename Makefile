@@ -43,7 +43,7 @@ demo: cluster-up ## A kind cluster with the whole platform; ends with a URL
 
 lint: venv ## Style, types, YAML, Ansible
 	@ruff check . && ruff format --check .
-	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster
+	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster && mypy -p network
 	@mypy --config-file app/mypy.ini app
 	@yamllint --strict .
 	@ansible-lint --offline

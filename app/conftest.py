@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Iterator
 
-import psycopg
 import pytest
 from django.test import Client
 
 from accounts.models import User
 from ledger.models import Asset
-from testing.processes import environment, manage
+from testing.databases import migrated_database
 
 
 @pytest.fixture
@@ -57,23 +54,5 @@ def eur(db: None) -> Asset:
 @pytest.fixture(scope="session")
 def served_database() -> Iterator[dict[str, str]]:
     """Make a migrated database that real processes share; return the environment that leads there."""
-    names = ("HOST", "PORT", "NAME", "USER", "PASSWORD", "SSLMODE")
-    given = {f"DATABASE_{name}": os.environ[f"DATABASE_{name}"] for name in names}
-    server = psycopg.connect(
-        host=given["DATABASE_HOST"],
-        port=given["DATABASE_PORT"],
-        user=given["DATABASE_USER"],
-        password=given["DATABASE_PASSWORD"],
-        dbname="postgres",
-        autocommit=True,
-    )
-    name = f"served_{uuid.uuid4().hex}"
-    with server:
-        server.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
-        try:
-            variables = environment(given | {"DATABASE_NAME": name})
-            done = manage(variables, "migrate")
-            assert done.returncode == 0, done.stderr
-            yield variables
-        finally:
-            server.execute(psycopg.sql.SQL("DROP DATABASE {} WITH (FORCE)").format(psycopg.sql.Identifier(name)))
+    with migrated_database() as variables:
+        yield variables

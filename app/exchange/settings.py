@@ -8,8 +8,10 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from psycopg import IsolationLevel
 
 from exchange.environment import Environment, EnvironmentErrors
+from exchange.media import media_storage
 from operations.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -50,6 +52,8 @@ INSTALLED_APPS = [
     "ledger",
     "markets",
     "wallet",
+    "api",
+    "outbox",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -62,13 +66,16 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "django_htmx",
     "django_prometheus",
+    "ninja",
 ]
 
 MIDDLEWARE = [
     # Probes come by pod address over plain HTTP: answered before host names and the scheme are looked at.
     "operations.health.HealthMiddleware",
     "operations.requests.RequestContextMiddleware",
+    "api.problems.ProblemMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -81,6 +88,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -129,6 +137,10 @@ DATABASES: dict[str, dict[str, Any]] = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "application_name": "exchange",
+            # The markets read what others committed while they waited for a lock (ledger.batch keeps plans from the
+            # first use on).
+            "isolation_level": IsolationLevel.READ_COMMITTED,
+            "prepare_threshold": 0,
             "sslmode": database_sslmode,
             **({"sslrootcert": database_sslrootcert} if database_sslrootcert else {}),
             # Never a standby, nor a former primary that doesn't know yet.
@@ -234,9 +246,10 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text(
     "EMAIL_FROM", "exchange@localhost", pattern=r"[^\s].*@.*", allowed="an address such as noreply@example.com"
 )
-# Without a server mail is printed in development and dropped elsewhere: a reset link has no place in a log.
-EMAIL_BACKEND = "django.core.mail.backends.{}.EmailBackend".format(
-    "smtp" if EMAIL_HOST else "console" if DEBUG else "dummy"
+# Mail waits in the database for the worker, which speaks SMTP. Without a server it is printed in development and
+# dropped elsewhere: a reset link has no place in a log.
+EMAIL_BACKEND = "{}.EmailBackend".format(
+    "outbox.backend" if EMAIL_HOST else f"django.core.mail.backends.{'console' if DEBUG else 'dummy'}"
 )
 PASSWORD_RESET_BY_MAIL = bool(EMAIL_HOST) or DEBUG
 ACCOUNT_EMAIL_VERIFICATION = "optional" if PASSWORD_RESET_BY_MAIL else "none"
@@ -250,10 +263,14 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 MEDIA_URL = "media/"
 MEDIA_ROOT = env.text("MEDIA_ROOT", str(BASE_DIR / "media"), pattern=r"/.*", allowed="an absolute path")
+MEDIA_STORAGE, default_storage = media_storage(env)
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": default_storage,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+# Uploads are read into memory, so that nothing is written to a disk before it is checked; what is larger isn't read.
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 # --- Wallet ----------------------------------------------------------------------------------------------------------
 # The rails are simulated: who made a transfer may play the bank and confirm or reject it.

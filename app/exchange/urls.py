@@ -4,9 +4,15 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from api.application import api
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="wallet:dashboard")),
+    path("accounts/tokens/", include("api.urls")),
     path("accounts/", include("allauth.urls")),
+    path("api/v1/", api.urls),
+    path("markets/", include("markets.urls")),
+    path("profile/", include("accounts.urls")),
     path("wallet/", include("wallet.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
 
 from ledger.models import Account, Asset, Movement, Posting, Transfer
-
-
-class ReadOnly:
-    """Takes away everything but looking."""
-
-    def has_add_permission(self, *_args: Any, **_kwargs: Any) -> bool:
-        """Refuse."""
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Refuse."""
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        """Refuse."""
-        return False
+from operations.admin import ReadOnly
 
 
 class PostingInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]

@@ -2,11 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from django.db import connection, transaction
+
+# By table, what keeps the books right while they are written. Foreign keys beside these are Django's own.
+TRIGGERS: Final = {
+    "ledger_asset": ("kept", "guard"),
+    "ledger_account": ("kept", "guard"),
+    "ledger_hold": ("kept", "guard"),
+    "ledger_movement": ("append_only", "balances"),
+    "ledger_posting": ("append_only", "apply_postings"),
+    "ledger_transfer": ("kept", "guard"),
+}
+CONSTRAINTS: Final = {
+    "ledger_asset": ("asset_decimals",),
+    "ledger_account": ("account_once", "account_not_overdrawn", "account_of_customer_or_house", "account_is_a_number"),
+    "ledger_hold": ("hold_not_overdrawn", "hold_is_a_number"),
+    "ledger_movement": ("ledger_movement_key_key", "movement_has_two_sides"),
+    "ledger_posting": (
+        "posting_once",
+        "posting_moves_something",
+        "posting_is_a_number",
+        "posting_in_asset_of_account",
+        "posting_on_account_of_hold",
+    ),
+    "ledger_transfer": ("transfer_once", "transfer_amount", "transfer_is_a_number", "transfer_state", "transfer_hold"),
+}
+
+
+def guards(triggers: Mapping[str, Sequence[str]], constraints: Mapping[str, Sequence[str]]) -> str:
+    """Return a query for triggers that are missing or disabled, and constraints that are missing or not validated."""
+    wanted = [("trigger", table, name) for table, names in triggers.items() for name in names]
+    wanted += [("constraint", table, name) for table, names in constraints.items() for name in names]
+    return f"""
+        SELECT format('%s %s on %s is missing or disabled', kind, name, relation)
+        FROM (VALUES {", ".join(map(str, wanted))}) AS wanted (kind, relation, name)
+        LEFT JOIN pg_trigger t ON kind = 'trigger' AND t.tgname = name AND t.tgrelid = to_regclass(relation)
+            AND t.tgenabled IN ('O', 'A')
+        LEFT JOIN pg_constraint c ON kind = 'constraint' AND c.conname = name AND c.conrelid = to_regclass(relation)
+            AND c.convalidated
+        WHERE t.oid IS NULL AND c.oid IS NULL
+    """  # noqa: S608 - names of our own, written above and in other apps
+
 
 # name of the invariant -> query whose rows are the violations, each one text
 INVARIANTS: Final[dict[str, str]] = {
@@ -59,17 +99,7 @@ INVARIANTS: Final[dict[str, str]] = {
         LEFT JOIN ledger_transfer t ON m.key = 'transfer:' || t.id AND t.state = 'confirmed'
         WHERE m.kind IN ('deposit', 'withdrawal') AND t.id IS NULL
     """,
-    "the database's guards are in place": """
-        SELECT format('trigger %s on %s is missing or disabled', wanted.trigger, wanted.relation)
-        FROM (VALUES ('ledger_movement', 'append_only'), ('ledger_movement', 'balances'),
-            ('ledger_posting', 'append_only'), ('ledger_posting', 'apply_postings'),
-            ('ledger_account', 'kept'), ('ledger_account', 'guard'), ('ledger_hold', 'kept'), ('ledger_hold', 'guard'),
-            ('ledger_transfer', 'kept'), ('ledger_transfer', 'guard'), ('ledger_asset', 'kept'),
-            ('ledger_asset', 'guard')) AS wanted (relation, trigger)
-        LEFT JOIN pg_trigger t ON t.tgname = wanted.trigger AND t.tgrelid = to_regclass(wanted.relation)
-            AND t.tgenabled IN ('O', 'A')
-        WHERE t.oid IS NULL
-    """,
+    "the database's guards are in place": guards(TRIGGERS, CONSTRAINTS),
 }
 
 # Those of every app: the others add theirs when they start.

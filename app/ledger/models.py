@@ -150,10 +150,15 @@ class Posting(models.Model):
     id = models.BigAutoField(primary_key=True)
     movement = models.ForeignKey(Movement, on_delete=models.PROTECT, related_name="postings", db_index=False)
     line = models.PositiveSmallIntegerField()
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="postings", db_index=False)
-    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # The database's foreign keys are the pairs (account, asset) and (hold, account): see migrations/0002_guards.py.
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="postings", db_index=False, db_constraint=False
+    )
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     amount = models.DecimalField(max_digits=MAX_DIGITS, decimal_places=MAX_DECIMALS)
-    hold = models.ForeignKey(Hold, null=True, on_delete=models.PROTECT, related_name="postings", db_index=False)
+    hold = models.ForeignKey(
+        Hold, null=True, on_delete=models.PROTECT, related_name="postings", db_index=False, db_constraint=False
+    )
 
     class Meta:
         ordering: ClassVar = ["movement_id", "line"]

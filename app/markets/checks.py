@@ -2,7 +2,29 @@
 
 from typing import Final
 
-INVARIANTS: Final = {
+from ledger.checks import guards
+
+TRIGGERS: Final = {
+    "markets_market": ("kept", "guard"),
+    "markets_order": ("kept", "guard", "backed"),
+    "markets_trade": ("append_only", "guard"),
+    "ledger_hold": ("backs_order",),
+}
+CONSTRAINTS: Final = {
+    "markets_market": ("market_steps", "market_fees", "market_of_two_assets", "market_of_numbers"),
+    "markets_order": (
+        "order_once",
+        "order_side",
+        "order_price",
+        "order_quantity",
+        "order_status",
+        "order_of_numbers",
+        "markets_order_hold_id_key",
+    ),
+    "markets_trade": ("trade_amounts", "trade_fees", "trade_side", "trade_of_numbers", "markets_trade_movement_id_key"),
+}
+
+INVARIANTS: Final[dict[str, str]] = {
     "no book is crossed": """
         SELECT format('%s: bid %s, ask %s', bid.market_id, max(bid.price), ask.price)
         FROM (SELECT market_id, min(price) AS price FROM markets_order WHERE status = 'open' AND side = 'sell'
@@ -78,13 +100,17 @@ INVARIANTS: Final = {
             OR maker.price <> t.price
             OR (taker.side = 'buy' AND taker.price < t.price) OR (taker.side = 'sell' AND taker.price > t.price)
     """,
-    "the markets' guards are in place": """
-        SELECT format('trigger %s on %s is missing or disabled', wanted.trigger, wanted.relation)
-        FROM (VALUES ('markets_trade', 'append_only'), ('markets_trade', 'guard'), ('markets_order', 'kept'),
-            ('markets_order', 'guard'), ('markets_market', 'kept'), ('markets_market', 'guard')
-            ) AS wanted (relation, trigger)
-        LEFT JOIN pg_trigger t ON t.tgname = wanted.trigger AND t.tgrelid = to_regclass(wanted.relation)
-            AND t.tgenabled IN ('O', 'A')
-        WHERE t.oid IS NULL
+    "a candle says what the trades of its minute say": """
+        SELECT format('%s %s: candle of %s trades, %s trades', market_id, start, coalesce(c.trades, 0),
+            coalesce(t.trades, 0))
+        FROM markets_candle c FULL JOIN (
+            SELECT t.market_id, date_bin('1 minute', t.created_at, 'epoch') AS start,
+                (array_agg(t.price ORDER BY t.id))[1] AS open, max(t.price) AS high, min(t.price) AS low,
+                (array_agg(t.price ORDER BY t.id DESC))[1] AS close, sum(t.quantity) AS volume, count(*) AS trades
+            FROM markets_trade t JOIN markets_candleprogress p ON p.market_id = t.market_id AND t.id <= p.trade_id
+            GROUP BY 1, 2) t USING (market_id, start)
+        WHERE (c.open, c.high, c.low, c.close, c.volume, c.trades)
+            IS DISTINCT FROM (t.open, t.high, t.low, t.close, t.volume, t.trades)
     """,
+    "the markets' guards are in place": guards(TRIGGERS, CONSTRAINTS),
 }

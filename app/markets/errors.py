@@ -8,6 +8,11 @@ class InvalidOrder(LedgerError):  # noqa: N818 - reads as what it is
 
     code = "invalid-order"
 
+    def __init__(self, message: str, field: str) -> None:
+        """Keep which of the two it is."""
+        super().__init__(message)
+        self.field = field
+
 
 class MarketClosed(LedgerError):  # noqa: N818 - reads as what it is
     """The market takes no orders now."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+from uuid import UUID
 
 from markets.models import Order
 
@@ -13,16 +14,34 @@ from markets.models import Order
 MAX_FILLS: Final = 500
 
 
-@dataclass(frozen=True)
-class Fill:
-    """A part of an incoming order that a resting one takes."""
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """An open order, as far as meeting it concerns: what is left of it, and how it pays and is paid."""
 
-    resting: Order
+    id: int
+    user_id: int
     price: Decimal
+    remaining: Decimal
+    hold_id: UUID
+    # Ids of its owner's accounts: the held one that it pays from, and the available one that it is paid to.
+    held_account_id: int
+    paid_account_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A part of an incoming order that a resting one takes, at its own price."""
+
+    resting: Resting
     quantity: Decimal
 
+    @property
+    def value(self) -> Decimal:
+        """What it is worth in the quote asset."""
+        return self.resting.price * self.quantity
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What becomes of an incoming order."""
 
@@ -33,7 +52,7 @@ class Outcome:
 
 
 def match(  # noqa: PLR0913 - named ones, all of them what an order consists of
-    book: Iterable[Order],
+    book: Iterable[Resting],
     *,
     side: Order.Side,
     user_id: int,
@@ -58,8 +77,7 @@ def match(  # noqa: PLR0913 - named ones, all of them what an order consists of
     remaining = quantity
     stopped: Order.Reason | None = None
     for resting in book:
-        price = resting.price
-        if price is None or not remaining or not acceptable(price, side, limit):
+        if not acceptable(resting.price, side, limit):
             break
         if resting.user_id == user_id:
             stopped = Order.Reason.SELF_TRADE
@@ -68,8 +86,10 @@ def match(  # noqa: PLR0913 - named ones, all of them what an order consists of
             stopped = Order.Reason.FILL_LIMIT
             break
         taken = min(remaining, resting.remaining)
-        fills.append(Fill(resting, price, taken))
+        fills.append(Fill(resting, taken))
         remaining -= taken
+        if not remaining:
+            break
     if remaining and limit is None and stopped is None:
         stopped = Order.Reason.NO_LIQUIDITY
     return Outcome(fills, remaining, stopped)

@@ -116,7 +116,9 @@ class Order(models.Model):
             models.UniqueConstraint(fields=["user", "idempotency_key"], name="order_once"),
             models.CheckConstraint(condition=Q(side__in=["buy", "sell"]), name="order_side"),
             models.CheckConstraint(
-                condition=Q(kind="limit", price__gt=0) | Q(kind="market", price__isnull=True), name="order_price"
+                # Without the second condition a limit order without a price passes: NULL is not false.
+                condition=Q(kind="limit", price__gt=0, price__isnull=False) | Q(kind="market", price__isnull=True),
+                name="order_price",
             ),
             models.CheckConstraint(
                 condition=Q(quantity__gt=0, filled__gte=0, filled__lte=F("quantity")), name="order_quantity"
@@ -200,3 +202,13 @@ class Candle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.market_id} {self.start:%Y-%m-%d %H:%M}"
+
+
+class CandleProgress(models.Model):
+    """Up to which trade the candles of a market are made; changed in the same transaction as the candles."""
+
+    market = models.OneToOneField(Market, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    trade_id = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.market_id}: trade {self.trade_id}"

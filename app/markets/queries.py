@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from django.db import connection
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from accounts.models import User
 from markets.models import Market, Order, Trade
@@ -32,6 +33,11 @@ class Book:
 
     bids: list[Level]
     asks: list[Level]
+
+    @property
+    def spread(self) -> Decimal | None:
+        """How far the best prices are apart."""
+        return self.asks[0].price - self.bids[0].price if self.asks and self.bids else None
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,18 @@ def orders(
     return list(Order.objects.filter(wanted).select_related("market").order_by("-pk")[:limit])
 
 
+def trades_of(user: User) -> QuerySet[Trade]:
+    """Return the trades in which an order of the customer took part, newest first, with both orders."""
+    # A union of ids lets PostgreSQL start from the customer's orders; an OR over both joins would read every trade.
+    of_user = (
+        Trade.objects.filter(taker_order__user=user)
+        .values("pk")
+        .union(Trade.objects.filter(maker_order__user=user).values("pk"), all=True)
+    )
+    found = Trade.objects.filter(pk__in=of_user)
+    return found.select_related("market__base", "market__quote", "taker_order", "maker_order").order_by("-pk")
+
+
 def candles(market: Market, interval_seconds: int, limit: int = 200, before: datetime | None = None) -> list[CandleRow]:
     """Return the latest candles of a width from INTERVALS, oldest first; minutes without a trade are left out.
 
@@ -101,8 +119,9 @@ def candles(market: Market, interval_seconds: int, limit: int = 200, before: dat
                 (array_agg(close ORDER BY start DESC))[1], sum(volume), sum(trades)
             FROM markets_candle
             WHERE market_id = %(market)s AND start < coalesce(%(before)s::timestamptz, 'infinity')
-                AND start >= %(limit)s * %(width)s * interval '-1 second' + coalesce(
-                    %(before)s::timestamptz, (SELECT max(start) FROM markets_candle WHERE market_id = %(market)s))
+                AND start >= (1 - %(limit)s) * %(width)s * interval '1 second' + date_bin(
+                    %(width)s * interval '1 second', coalesce(%(before)s::timestamptz - interval '1 microsecond',
+                    (SELECT max(start) FROM markets_candle WHERE market_id = %(market)s)), 'epoch')
             GROUP BY bin ORDER BY bin DESC LIMIT %(limit)s
             """,
             {"width": interval_seconds, "market": market.pk, "before": before, "limit": limit},
@@ -123,7 +142,18 @@ class Ticker:
 
 
 def tickers() -> list[Ticker]:
-    """Return every market's last price and its last 24 hours, from the candles."""
+    """Return every market's last price and its last 24 hours."""
+    return _tickers(Market.objects.select_related("base", "quote"))
+
+
+def ticker(market: Market) -> Ticker:
+    """Return a market's last price and its last 24 hours."""
+    return _tickers([market])[0]
+
+
+def _tickers(markets: Iterable[Market]) -> list[Ticker]:
+    """The last price is the last trade's, everything else comes from the candles, as new as the worker made them."""
+    found = list(markets)
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -131,12 +161,14 @@ def tickers() -> list[Ticker]:
                 (array_agg(c.open ORDER BY c.start))[1], max(c.high), min(c.low), coalesce(sum(c.volume), 0)
             FROM markets_market m
             LEFT JOIN markets_candle c ON c.market_id = m.code AND c.start > now() - interval '24 hours'
+            WHERE m.code = ANY (%s)
             GROUP BY m.code
-            """
+            """,
+            [[market.pk for market in found]],
         )
         rows = {row[0]: row[1:] for row in cursor.fetchall()}
     result = []
-    for market in Market.objects.select_related("base", "quote"):
+    for market in found:
         last, first, high, low, volume = rows[market.pk]
         change = (last / first - 1) * 100 if last is not None and first else None
         result.append(Ticker(market, last, change, high, low, volume))

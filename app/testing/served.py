@@ -4,3 +4,5 @@ from exchange.settings import *  # noqa: F403
 from testing.settings_storage import STORAGES  # noqa: F401
 
 ROOT_URLCONF = "testing.urls"
+# Nobody has to run `collectstatic` before the tests.
+WHITENOISE_USE_FINDERS = True

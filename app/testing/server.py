@@ -12,10 +12,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+# All of it is in vain the moment the server stops.
+FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "60"}
 INSTALLED = Path("/usr/lib/postgresql")
 HOW = "install PostgreSQL's server (Debian: apt-get install postgresql), or set TEST_DATABASE_HOST to one that runs"
 
@@ -23,8 +27,9 @@ HOW = "install PostgreSQL's server (Debian: apt-get install postgresql), or set 
 class Server:
     """A running server."""
 
-    def __init__(self) -> None:
-        """Make a cluster in a temporary folder and start it; all of it is in vain the moment it stops."""
+    def __init__(self, settings: Mapping[str, str] = FAST) -> None:
+        """Make a cluster in a temporary folder and start it with these settings of PostgreSQL."""
+        self.settings = dict(settings)
         self.folder = Path(tempfile.mkdtemp(prefix="exchange-tests-"))
         self.port = free_port()
         self.bin = newest_bin()
@@ -42,10 +47,12 @@ class Server:
 
     def start(self) -> None:
         """Start, and wait until connections are taken."""
-        options = (
-            f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self.folder}"
-            " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=60"
-        )
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": str(self.folder),
+        } | self.settings
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         self._run(
             "pg_ctl",
             "--wait",

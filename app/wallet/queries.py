@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from django.db.models import QuerySet
+
 from accounts.models import User
 from ledger.models import Account, Asset, Movement, Posting
 
@@ -38,14 +40,16 @@ def balances(user: User) -> list[Balance]:
     ]
 
 
-def postings(user: User, before: int | None, limit: int) -> list[Posting]:
-    """Return the latest postings on the customer's accounts, those with an id below `before` if it is given.
+def postings(user: User) -> QuerySet[Posting]:
+    """Return all postings on the customer's accounts, newest first; those of one account sum up to its balance."""
+    found = Posting.objects.filter(account__owner=user).select_related("movement", "asset", "account")
+    return found.order_by("-pk")
+
+
+def movements(user: User) -> QuerySet[Posting]:
+    """Return the postings that a person wants to read, newest first.
 
     Of what moves between the customer's own two accounts, the available side is shown: the other mirrors it.
     """
-    found = Posting.objects.filter(account__owner=user).select_related("movement", "asset", "account")
     within = [Movement.Kind.HOLD, Movement.Kind.RELEASE]
-    found = found.exclude(account__kind=Account.Kind.HELD, movement__kind__in=within)
-    if before is not None:
-        found = found.filter(pk__lt=before)
-    return list(found.order_by("-pk")[:limit])
+    return postings(user).exclude(account__kind=Account.Kind.HELD, movement__kind__in=within)

@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.customers import customer, customer_required
 from ledger.errors import LedgerError
 from ledger.models import Transfer
 from ledger.services.transfers import confirm_transfer, reject_transfer, request_deposit, request_withdrawal
+from markets.models import Order
+from markets.queries import orders
+from wallet.exports import csv_response
 from wallet.forms import DepositForm, WithdrawalForm
-from wallet.queries import balances, postings
+from wallet.history import HISTORIES, OwnTrade, page_of
+from wallet.queries import balances, movements
 
-if TYPE_CHECKING:
-    from accounts.models import User
-
-HISTORY_PAGE: Final = 50
+LATEST: Final = 8
+OPEN_ORDERS: Final = 10
 MAX_ID: Final = 2**63 - 1
 DECISIONS: Final = {"confirm": confirm_transfer, "reject": reject_transfer}
 
 
-def customer(request: HttpRequest) -> User:
-    """Return who is logged in."""
-    return cast("User", request.user)
-
-
-@login_required
+@customer_required
 @require_GET
 def dashboard(request: HttpRequest) -> HttpResponse:
-    """Show balances, pending transfers and the latest activity."""
+    """Show balances, open orders, pending transfers and the latest activity."""
     user = customer(request)
     pending = Transfer.objects.filter(user=user, state=Transfer.State.PENDING).select_related("asset")
-    context = {"balances": balances(user), "pending": pending[:20], "postings": postings(user, None, 8)}
+    context = {
+        "balances": balances(user),
+        "orders": orders(user, status=Order.Status.OPEN, limit=OPEN_ORDERS),
+        "pending": pending[:20],
+        "latest": movements(user)[:LATEST],
+    }
     return render(request, "wallet/dashboard.html", context)
 
 
-@login_required
+@customer_required
 @require_http_methods(["GET", "POST"])
 def deposit(request: HttpRequest) -> HttpResponse:
     """Announce a deposit."""
@@ -58,7 +60,7 @@ def deposit(request: HttpRequest) -> HttpResponse:
     return render(request, "wallet/deposit.html", {"form": form}, status=400 if form.errors else 200)
 
 
-@login_required
+@customer_required
 @require_http_methods(["GET", "POST"])
 def withdraw(request: HttpRequest) -> HttpResponse:
     """Ask for a withdrawal."""
@@ -77,7 +79,7 @@ def withdraw(request: HttpRequest) -> HttpResponse:
     return render(request, "wallet/withdraw.html", context, status=400 if form.errors else 200)
 
 
-@login_required
+@customer_required
 @require_POST
 def decide(request: HttpRequest, transfer_id: uuid.UUID, decision: str) -> HttpResponse:
     """Play the rail: confirm or reject one's own transfer, where rails are simulated."""
@@ -93,14 +95,32 @@ def decide(request: HttpRequest, transfer_id: uuid.UUID, decision: str) -> HttpR
     return redirect("wallet:dashboard")
 
 
-@login_required
+@customer_required
 @require_GET
-def history(request: HttpRequest) -> HttpResponse:
-    """Show every posting, newest first, page by page."""
+def history(request: HttpRequest, what: str = "movements") -> HttpResponse:
+    """Show the customer's movements, orders or trades, newest first, page by page."""
+    if what not in HISTORIES:
+        raise Http404
     text = request.GET.get("before", "")
     valid = text.isascii() and text.isdigit() and len(text) < len(str(MAX_ID))
     before = int(text) if valid else None
-    found = postings(customer(request), before, HISTORY_PAGE + 1)
-    page, more = found[:HISTORY_PAGE], len(found) > HISTORY_PAGE
-    context = {"postings": page, "next_before": page[-1].pk if more else None, "first_page": before is None}
+    user = customer(request)
+    page, more = page_of(HISTORIES[what].shown(user), before)
+    context = {
+        "rows": [OwnTrade.of(user, trade) for trade in page] if what == "trades" else page,
+        "what": what,
+        "tabs": list(HISTORIES),
+        "table": f"wallet/_{what}.html",
+        "next_before": page[-1].pk if more else None,
+        "first_page": before is None,
+    }
     return render(request, "wallet/history.html", context)
+
+
+@customer_required
+@require_GET
+def export(request: HttpRequest, what: str) -> StreamingHttpResponse:
+    """Send all of the customer's movements, orders or trades as CSV."""
+    if what not in HISTORIES:
+        raise Http404
+    return csv_response(customer(request), what)

@@ -18,6 +18,17 @@ def _names(certificate: x509.Certificate) -> set[str]:
     return set(extension.value.get_values_for_type(x509.DNSName))
 
 
+def not_after(certificate: str) -> int:
+    """Return when a certificate ends, in seconds since 1970; 0 without one (a first dry run makes none).
+
+    Raises:
+        ValueError: it isn't a PEM certificate.
+    """
+    if not certificate:
+        return 0
+    return int(x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc.timestamp())
+
+
 def renewal_reason(certificate: str, ca: str, dns_names: Sequence[str], renew_before: timedelta, now: datetime) -> str:
     """Return why a leaf (or, with `ca` equal to it, a CA) has to be issued anew; empty if it doesn't.
 

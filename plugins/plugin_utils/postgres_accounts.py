@@ -15,9 +15,9 @@ def account_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
 
     Args:
         actual: the answer to roles/postgres/files/account_state.sql.
-        wanted: ``roles``, a list of name, login, optional password, member_of (list of roles) and set_role (the role
-            that a session of it acts as); ``databases``, a list of name, owner (if it is ours to create) and connect
-            (roles that may connect; nobody else may, beside the owner).
+        wanted: ``roles``, a list of name, login, optional password, connection_limit, member_of (list of roles) and
+            set_role (the role that a session of it acts as); ``databases``, a list of name, owner (if it is ours to
+            create) and connect (roles that may connect; nobody else may, beside the owner).
 
     Returns:
         Statements as ``{"sql": ..., "shown": ...}``; ``shown`` says the same without a secret.
@@ -46,9 +46,12 @@ def _role(actual: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> list[d
     statements: list[dict[str, str]] = []
     if actual is None:
         statements.append(_plain(f"CREATE ROLE {name} {login}"))
-        actual = {"login": wanted["login"], "password": None, "settings": [], "member_of": []}
+        actual = {"login": wanted["login"], "password": None, "settings": [], "member_of": [], "connection_limit": -1}
     if actual["login"] != wanted["login"]:
         statements.append(_plain(f"ALTER ROLE {name} {login}"))
+    limit = wanted.get("connection_limit", actual["connection_limit"])
+    if actual["connection_limit"] != limit:
+        statements.append(_plain(f"ALTER ROLE {name} CONNECTION LIMIT {int(limit)}"))
     password = wanted.get("password")
     if password and not scram_matches(actual["password"], password):
         command = f"ALTER ROLE {name} PASSWORD "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import checks
@@ -15,7 +15,7 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity i
 # A name that needs no quoting, with room for the suffix of a login role in PostgreSQL's 63 bytes.
 _DATABASE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,59}")
 # Roles and databases that are there already.
-_TAKEN = frozenset({"postgres", "replicator", "rewinder", "template0", "template1"})
+_TAKEN = frozenset({"exporter", "postgres", "replicator", "rewinder", "template0", "template1"})
 _MAX_MEMBERS = 9
 
 
@@ -45,9 +45,17 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
         found.append(
             Finding("postgres_api_server_ports", [], "expected at least one port: Patroni needs the API server")
         )
-    for index, port in enumerate(values["postgres_api_server_ports"]):
-        if problem := checks.port(port):
-            found.append(Finding(f"postgres_api_server_ports[{index}]", port, problem))
+    for name in ("postgres_api_server_ports", "postgres_archive_ports"):
+        found += [
+            Finding(f"{name}[{index}]", port, problem)
+            for index, port in enumerate(values[name])
+            if (problem := checks.port(port))
+        ]
+    for name in ("postgres_archive_to", "postgres_metrics_from"):
+        found += peer_errors(name, values[name])
+    check("postgres_metrics_cpu_request", checks.quantity(values["postgres_metrics_cpu_request"], "1m"))
+    check("postgres_metrics_memory_request", checks.quantity(values["postgres_metrics_memory_request"], "16Mi"))
+    check("postgres_metrics_memory_limit", checks.quantity(values["postgres_metrics_memory_limit"], "32Mi"))
     if values["postgres_synchronous_mode"] == "strict" and replicas < 2:  # noqa: PLR2004
         found.append(
             Finding(
@@ -58,6 +66,22 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
         )
     found += parameter_errors(values["postgres_parameters"])
     return found or size_errors(values)
+
+
+def peer_errors(name: str, peers: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return what is wrong with the ends of a NetworkPolicy: one that names nothing would be everybody."""
+    found = []
+    for index, given in enumerate(peers):
+        peer = {key: value for key, value in given.items() if value}
+        if "cidr" in peer:
+            problem = checks.network(peer["cidr"]) or ("expected nothing beside cidr" if len(peer) > 1 else "")
+        elif "namespace" in peer:
+            problem = checks.dns_label(peer["namespace"])
+        else:
+            problem = "expected a namespace, or a cidr"
+        if problem:
+            found.append(Finding(f"{name}[{index}]", peer, problem))
+    return found
 
 
 def _database_name(name: str) -> str:
@@ -82,7 +106,7 @@ def parameter_errors(parameters: Mapping[str, Any]) -> list[Finding]:
 def size_errors(values: Mapping[str, Any]) -> list[Finding]:
     """Return what does not fit together, once every single value is right."""
     found = []
-    for kind in ("cpu", "memory"):
+    for kind in ("cpu", "memory", "metrics_memory"):
         request, limit = values[f"postgres_{kind}_request"], values[f"postgres_{kind}_limit"]
         if limit and parse_quantity(request) > parse_quantity(limit):
             found.append(

@@ -19,7 +19,10 @@ from cluster.shell import Failure, run, say, step
 
 @dataclass(frozen=True)
 class Program:
-    """Programs that one Go module builds. `minutes` is how long that usually takes on two cores."""
+    """Programs that one Go module builds.
+
+    `minutes` is how long that usually takes on two cores; `cluster`, whether a cluster or its tools need it.
+    """
 
     name: str
     module: str
@@ -29,6 +32,7 @@ class Program:
     tags: str = ""
     output: str = ""
     minutes: float = 1
+    cluster: bool = True
 
     @property
     def key(self) -> str:
@@ -93,13 +97,15 @@ def build(program: Program) -> Path:
         step(f"Build {program.name} {program.version} from source", program.minutes * 60),
         tempfile.TemporaryDirectory(dir=program.folder.parent) as work,
     ):
+        # Another program's end of the build would take the shared sources away from one that no cluster waits for.
+        kept = sources() if program.cluster else Path(work) / "sources"
         env = {
             "CGO_ENABLED": "0",
             "GOFLAGS": "-mod=mod -modcacherw",
             "GOTOOLCHAIN": os.environ.get("GOTOOLCHAIN", "auto"),
             # Ten gigabytes that are of no use once everything is built: forget_sources() removes them.
-            "GOCACHE": str(sources() / "build"),
-            "GOMODCACHE": str(sources() / "modules"),
+            "GOCACHE": str(kept / "build"),
+            "GOMODCACHE": str(kept / "modules"),
         }
         found = json.loads(
             run(["go", "mod", "download", "-json", f"{program.module}@{program.version}"], cwd=Path(work), env=env)
@@ -137,8 +143,8 @@ def sources() -> Path:
 
 
 def forget_sources() -> None:
-    """Remove what only builds need, once every program is built."""
-    if all((program.folder / ".complete").exists() for program in programs().values()):
+    """Remove what only builds need, once every program of a cluster is built."""
+    if all((program.folder / ".complete").exists() for program in programs().values() if program.cluster):
         shutil.rmtree(sources(), ignore_errors=True)
 
 

@@ -22,7 +22,11 @@ STANDIN = "cryptoexchange/traefik-standin:3.6.12"
 Origin = Literal["upstream", "built here", "not to be had"]
 
 # Images of the platform that this project owns, and the folder of each Dockerfile.
-OWNED = {"postgres": PROJECT / "images" / "postgres", "exchange": PROJECT}
+OWNED = {
+    "postgres": PROJECT / "images" / "postgres",
+    "postgres_exporter": PROJECT / "images" / "postgres_exporter",
+    "exchange": PROJECT,
+}
 
 
 @dataclass(frozen=True)

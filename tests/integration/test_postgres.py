@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -165,6 +166,7 @@ def test_the_application_acts_as_the_owner(client: Client) -> None:
         (["-d", "sslmode=disable"], "no pg_hba.conf entry|no encryption"),
         (["-U", "postgres"], "pg_hba.conf rejects"),
         (["-U", "replicator"], "pg_hba.conf rejects"),
+        (["-U", "exporter"], "pg_hba.conf rejects"),
         (["-U", "exchange"], "authentication failed"),
         (["-d", "postgres"], "CONNECT privilege"),
         (["-d", "template1"], "CONNECT privilege"),
@@ -174,6 +176,53 @@ def test_who_is_refused(client: Client, arguments: list[str], why: str) -> None:
     code, output = client.psql("SELECT 1", *arguments)
     assert code != 0
     assert any(words in output for words in why.split("|")), output
+
+
+def metrics(client: Client, pod: str) -> dict[str, float]:
+    """Return an exporter's metrics by name and labels; there is no other program in its image that speaks HTTP."""
+    ask = "exec 3<>/dev/tcp/127.0.0.1/9187; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+    code, output = run(client.api, DATABASE, pod, ["bash", "-c", ask])
+    assert code == 0, output
+    lines = [line for line in output.splitlines() if line.startswith(("pg_", "exchange_"))]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def test_each_member_has_an_exporter_that_sees_it(cluster: Cluster, client: Client) -> None:
+    eventually("three members", lambda: whole(cluster))
+    for pod in pods(cluster):
+        name = pod["metadata"]["name"]
+        found = metrics(client, name.replace("postgres", "postgres-exporter"))
+        said_of = {key.partition("{")[0] for key in found}
+        assert found["pg_up"] == 1
+        assert found["pg_exporter_last_scrape_error"] == 0
+        assert all(value == 1 for key, value in found.items() if key.startswith("pg_scrape_collector_success"))
+        assert found["pg_replication_is_replica"] == (name != primary(cluster))
+        assert {
+            "exchange_certificate_not_after_timestamp_seconds",
+            "exchange_connections_used",
+            "exchange_lock_waits_sessions",
+            "pg_database_size_bytes",
+            "pg_database_wraparound_age_datfrozenxid_seconds",
+            "pg_locks_count",
+            "pg_stat_database_deadlocks",
+        } <= said_of
+        standbys = [key for key in found if key.startswith("exchange_standby_lag_bytes")]
+        assert len(standbys) == (2 if name == primary(cluster) else 0)
+        [ends] = [found[key] for key in found if key.startswith("exchange_certificate_not_after")]
+        assert ends > time.time() + 24 * 3600
+
+
+def test_the_exporters_role_gets_no_further(client: Client) -> None:
+    stored = client.api.read_namespaced_secret("postgres-exporter", DATABASE).data["password"]
+    login = ["env", f"PGPASSWORD={base64.b64decode(stored).decode()}", "psql", "-XAtq", "-U", "exporter"]
+    for database, query, why in (
+        ("exchange", "SELECT 1", "pg_hba.conf rejects"),
+        ("postgres", "SELECT rolpassword FROM pg_authid", "permission denied"),
+        ("postgres", "CREATE TABLE mine ()", "permission denied"),
+    ):
+        code, output = run(client.api, APP, CLIENT, [*login, "-d", database, "-c", query])
+        assert code != 0
+        assert why in output
 
 
 def test_standbys_serve_reads_alone(client: Client) -> None:

@@ -10,6 +10,14 @@ class Migration(migrations.Migration):
 
     dependencies: ClassVar = [("accounts", "0001_initial")]
     operations: ClassVar = [
+        migrations.AlterModelOptions(
+            name="user",
+            options={
+                "verbose_name": "user",
+                "verbose_name_plural": "users",
+                "permissions": [("freeze_user", "Can freeze and unfreeze accounts")],
+            },
+        ),
         migrations.AddField(
             model_name="user",
             name="frozen_at",
@@ -18,6 +26,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="user",
             name="frozen_reason",
-            field=models.CharField(blank=True, editable=False, max_length=200),
+            field=models.CharField(blank=True, db_default="", editable=False, max_length=200),
         ),
     ]

@@ -17,7 +17,7 @@ def place_hold(user: User, asset: Asset, amount: Decimal, purpose: Hold.Purpose)
     """Move an amount from available to held, and return the hold that says what for."""
     accounts = customer_accounts(user, asset)
     hold = Hold.objects.create(account=accounts.held, purpose=purpose)
-    lines = [Line(accounts.available, -amount), Line(accounts.held, amount, hold)]
+    lines = [Line(accounts.available, -amount), Line(accounts.held, amount, hold.pk)]
     post(Movement.Kind.HOLD, f"hold:{hold.pk}", lines)
     hold.refresh_from_db()
     return hold
@@ -28,4 +28,4 @@ def release_hold(hold: Hold, amount: Decimal, key: str) -> Movement:
     """Give an amount of a hold back to its owner; the key names the cause."""
     held = Account.objects.select_related("owner", "asset").get(pk=hold.account_id)
     available = Account.objects.get(owner=held.owner, asset=held.asset, kind=Account.Kind.AVAILABLE)
-    return post(Movement.Kind.RELEASE, key, [Line(held, -amount, hold), Line(available, amount)])
+    return post(Movement.Kind.RELEASE, key, [Line(held, -amount, hold.pk), Line(available, amount)])

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.freezing import check_not_frozen
 from accounts.models import User
+from accounts.notices import notify
 from ledger.amounts import check_amount
 from ledger.errors import IdempotencyConflict, TransferDecided
 from ledger.models import Account, Asset, Hold, Movement, Transfer
@@ -88,7 +89,7 @@ def confirm_transfer(transfer_id: uuid.UUID) -> Transfer:
         lines = [Line(rail, -transfer.amount), Line(accounts.available, transfer.amount)]
         post(Movement.Kind.DEPOSIT, f"transfer:{transfer.pk}", lines)
     else:
-        lines = [Line(accounts.held, -transfer.amount, transfer.hold), Line(rail, transfer.amount)]
+        lines = [Line(accounts.held, -transfer.amount, transfer.hold_id), Line(rail, transfer.amount)]
         post(Movement.Kind.WITHDRAWAL, f"transfer:{transfer.pk}", lines)
     return _decide(transfer, Transfer.State.CONFIRMED)
 
@@ -125,5 +126,7 @@ def _decide(transfer: Transfer, state: Transfer.State) -> Transfer:
     transfer.state = state
     transfer.decided_at = timezone.now()
     transfer.save(update_fields=["state", "decided_at"])
+    if transfer.direction == Transfer.Direction.WITHDRAWAL:
+        notify(transfer.user, f"withdrawal_{state.value}", transfer=transfer)
     log.info("transfer decided", transfer_id=str(transfer.pk), state=state.value)
     return transfer

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -10,6 +11,7 @@ from ledger.models import Asset
 
 BTC = Asset(code="BTC", name="Bitcoin", decimals=8)
 EUR = Asset(code="EUR", name="Euro", decimals=2)
+ETH = Asset(code="ETH", name="Ether", decimals=18)
 YEN = Asset(code="JPY", name="Yen", decimals=0)
 
 
@@ -22,6 +24,8 @@ YEN = Asset(code="JPY", name="Yen", decimals=0)
         ("1.500000000000", EUR, "1.5"),
         ("1000000000000", EUR, "1000000000000"),
         ("007", YEN, "7"),
+        ("1000000000000", ETH, "1000000000000"),
+        ("999999999999.999999999999999999", ETH, "999999999999.999999999999999999"),
     ],
 )
 def test_good_amounts(text: str, asset: Asset, expected: str) -> None:
@@ -47,6 +51,7 @@ def test_good_amounts(text: str, asset: Asset, expected: str) -> None:
         ("0.000", EUR, "more than zero"),
         ("0.001", EUR, "EUR has at most 2 decimals"),
         ("0.5", YEN, "JPY has at most 0 decimals"),
+        ("99999999999.0000000000000000001", ETH, "ETH has at most 18 decimals"),
         ("0.000000001", BTC, "BTC has at most 8 decimals"),
         ("1000000000000.01", EUR, "at most 1,000,000,000,000 EUR"),
         ("9" * 30, BTC, "at most 1,000,000,000,000 BTC"),
@@ -70,3 +75,15 @@ def test_bad_amounts(text: str, asset: Asset, message: str) -> None:
 )
 def test_amounts_are_written_exactly(amount: str, decimals: int, expected: str) -> None:
     assert format_amount(Decimal(amount), decimals) == expected
+
+
+def test_every_thread_computes_exactly() -> None:
+    largest = Decimal("99999999999999999999.999999999999999999")
+
+    def squared() -> Decimal:
+        return largest * largest
+
+    with ThreadPoolExecutor() as threads:
+        assert threads.submit(squared).result() == squared()
+    assert squared() / largest == largest
+    assert squared() % 10 == Decimal("0.000000000000000000000000000000000001")

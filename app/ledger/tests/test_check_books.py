@@ -40,9 +40,11 @@ TAMPERED: list[tuple[str, set[str]]] = [
     ("UPDATE ledger_movement SET key = 'transfer:other' WHERE kind = 'deposit'", {MOVED, ORPHAN}),
     ("ALTER TABLE ledger_posting DISABLE TRIGGER append_only", {GUARDS}),
     ("DROP TRIGGER balances ON ledger_movement", {GUARDS}),
+    ("ALTER TABLE ledger_posting DROP CONSTRAINT posting_is_a_number", {GUARDS}),
+    ("ALTER TABLE ledger_posting DROP CONSTRAINT posting_in_asset_of_account", {GUARDS}),
     (
         "ALTER TABLE ledger_account DROP CONSTRAINT account_not_overdrawn; UPDATE ledger_account SET balance = -1 WHERE kind = 'available'",
-        {BALANCE, NEGATIVE},
+        {BALANCE, NEGATIVE, GUARDS},
     ),
 ]  # fmt: skip
 

@@ -122,7 +122,7 @@ def test_movement_is_refused(books: dict[str, Any], lines: list[tuple[str, str, 
 
 def test_hold_of_one_asset_cannot_pay_another(user: User, btc: Asset, eur: Asset, books: dict[str, Any]) -> None:
     confirm_transfer(request_deposit(user, btc, Decimal(1), "deposit-2").pk)
-    hold = place_hold(user, btc, Decimal(1), Hold.Purpose.ORDER)
+    hold = place_hold(user, btc, Decimal(1), Hold.Purpose.WITHDRAWAL)
     with pytest.raises(DatabaseError, match="posting_on_account_of_hold"), transaction.atomic():
         movement = Movement.objects.create(kind=Movement.Kind.TRADE, key="x", lines=2)
         Posting.objects.bulk_create(

@@ -117,7 +117,7 @@ def test_services_check_amounts_themselves(user: User, eur: Asset, amount: str) 
 
 def test_hold_is_given_back_in_parts(user: User, btc: Asset) -> None:
     confirm_transfer(request_deposit(user, btc, Decimal(2), "key-1").pk)
-    hold = place_hold(user, btc, Decimal("1.5"), Hold.Purpose.ORDER)
+    hold = place_hold(user, btc, Decimal("1.5"), Hold.Purpose.WITHDRAWAL)
     assert hold.remaining == Decimal("1.5")
     release_hold(hold, Decimal("0.5"), "release-1")
     release_hold(hold, Decimal("0.5"), "release-1")
@@ -132,8 +132,8 @@ def test_hold_is_given_back_in_parts(user: User, btc: Asset) -> None:
 
 def test_one_hold_cannot_spend_another(user: User, btc: Asset) -> None:
     confirm_transfer(request_deposit(user, btc, Decimal(2), "key-1").pk)
-    small = place_hold(user, btc, Decimal("0.5"), Hold.Purpose.ORDER)
-    place_hold(user, btc, Decimal("1.5"), Hold.Purpose.ORDER)
+    small = place_hold(user, btc, Decimal("0.5"), Hold.Purpose.WITHDRAWAL)
+    place_hold(user, btc, Decimal("1.5"), Hold.Purpose.WITHDRAWAL)
     with pytest.raises(InsufficientFunds):
         release_hold(small, Decimal(1), "release-1")
     assert owned(user, btc) == (0, 2)

@@ -84,6 +84,21 @@ def test_rest_of_a_limit_order_waits_and_is_given_back(traders: dict[str, User])
     check_books()
 
 
+@pytest.mark.parametrize("first", ["buyer", "seller"])
+def test_first_of_an_asset_may_come_from_a_trade(make_user: Callable[[str], User], first: str) -> None:
+    buyer, seller = make_user("buyer"), make_user("seller")
+    for user, code, amount in ((buyer, "USDC", 50_000), (seller, "BTC", 1)):
+        confirm_transfer(request_deposit(user, Asset.objects.get(pk=code), Decimal(amount), "start").pk)
+    if first == "buyer":
+        place(buyer, BUY, "1", "50000")
+    place(seller, SELL, "1", "50000")
+    if first == "seller":
+        place(buyer, BUY, "1", "50000")
+    assert owned(buyer, "BTC") == (Decimal("0.999" if first == "buyer" else "0.998"), 0)
+    assert owned(seller, "USDC") == (Decimal(49_900 if first == "buyer" else 49_950), 0)
+    check_books()
+
+
 def test_price_then_time(traders: dict[str, User]) -> None:
     alice, bob, carol = traders.values()
     late_best = [place(alice, SELL, "1", "50010"), place(bob, SELL, "1", "50000"), place(alice, SELL, "1", "50000")]

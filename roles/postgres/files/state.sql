@@ -5,6 +5,7 @@ SELECT json_build_object(
   'roles', (SELECT json_object_agg(rolname, json_build_object(
       'login', rolcanlogin,
       'password', rolpassword,
+      'connection_limit', rolconnlimit,
       'settings', coalesce((SELECT to_json(setconfig) FROM pg_db_role_setting
                             WHERE setrole = role.oid AND setdatabase = 0), '[]'),
       'member_of', coalesce((SELECT json_agg(pg_get_userbyid(roleid) ORDER BY roleid) FROM pg_auth_members

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
-from cluster.gobuild import Program, kubernetes_version, program_label, programs, wrapper_go_mod
+from cluster.gobuild import Program, forget_sources, kubernetes_version, program_label, programs, wrapper_go_mod
 
 KUBERNETES = """\
 // This is a generated file. Do not edit directly.
@@ -161,14 +162,29 @@ def test_the_key_changes_with_every_input(field: str, value: object) -> None:
 
 
 def test_the_key_changes_with_nothing_else() -> None:
-    assert {field.name for field in dataclasses.fields(Program)} - set(OTHER) == {"minutes"}
-    assert dataclasses.replace(PROGRAM, minutes=9).key == PROGRAM.key
+    assert {field.name for field in dataclasses.fields(Program)} - set(OTHER) == {"minutes", "cluster"}
+    assert dataclasses.replace(PROGRAM, minutes=9, cluster=False).key == PROGRAM.key
     assert PROGRAM.key.startswith("tool-v1.0.0-")
 
 
 def test_results_are_in_the_cache_under_their_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRYPTOEXCHANGE_CACHE", "/somewhere")
     assert str(PROGRAM.folder) == f"/somewhere/go/{PROGRAM.key}"
+
+
+def test_sources_go_as_soon_as_a_cluster_has_all_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CRYPTOEXCHANGE_CACHE", str(tmp_path))
+    sources = tmp_path / "go-sources"
+    sources.mkdir()
+    needed = [program for program in programs().values() if program.cluster]
+    assert len(needed) < len(programs())
+    for program in needed:
+        forget_sources()
+        assert sources.exists()
+        program.folder.mkdir(parents=True)
+        (program.folder / ".complete").touch()
+    forget_sources()
+    assert not sources.exists()
 
 
 def test_the_list_of_programs_is_consistent() -> None:

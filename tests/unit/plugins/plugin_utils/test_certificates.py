@@ -5,7 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.certificates import key_pair_error, renewal_reason
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.certificates import (
+    key_pair_error,
+    not_after,
+    renewal_reason,
+)
 from unit.plugins.plugin_utils.pem import NOW, Pair, pair
 
 NAMES = ["postgres-rw", "*.postgres-members", "localhost"]
@@ -30,6 +34,13 @@ def reason(certificate: str, ca: str, names: list[str] | None = None) -> str:
 def test_a_good_certificate_stays(ca: Pair, leaf: Pair) -> None:
     assert reason(leaf.pem, ca.pem) == ""
     assert reason(leaf.pem, ca.pem, [*reversed(NAMES)]) == "", "the order of names doesn't matter"
+
+
+def test_when_it_ends(leaf: Pair) -> None:
+    assert not_after(leaf.pem) == int(leaf.certificate.not_valid_after_utc.timestamp())
+    assert not_after("") == 0
+    with pytest.raises(ValueError, match="PEM"):
+        not_after("leaf")
 
 
 def test_none_yet(ca: Pair) -> None:

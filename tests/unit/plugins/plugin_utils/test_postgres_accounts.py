@@ -34,15 +34,22 @@ FRESH: dict[str, Any] = {
 }
 DONE: dict[str, Any] = {
     "roles": {
-        "shop": {"login": False, "password": None, "settings": [], "member_of": []},
+        "shop": {"login": False, "password": None, "settings": [], "member_of": [], "connection_limit": -1},
         "shop_a": {
             "login": True,
             "password": scram_verifier("geheim"),
             "settings": ["role=shop"],
             "member_of": ["shop"],
+            "connection_limit": -1,
         },
-        "shop_b": {"login": True, "password": "SCRAM-old", "settings": ["role=shop"], "member_of": ["shop"]},
-        "somebody": {"login": True, "password": None, "settings": [], "member_of": []},
+        "shop_b": {
+            "login": True,
+            "password": "SCRAM-old",
+            "settings": ["role=shop"],
+            "member_of": ["shop"],
+            "connection_limit": -1,
+        },
+        "somebody": {"login": True, "password": None, "settings": [], "member_of": [], "connection_limit": -1},
     },
     "databases": {
         "shop": {"owner": "shop", "connect": ["shop"]},
@@ -105,6 +112,26 @@ def test_nothing_when_all_is_as_wanted() -> None:
 )
 def test_one_difference(actual: dict[str, Any], expected: list[str]) -> None:
     assert shown(actual, WANTED) == expected
+
+
+MONITOR: dict[str, Any] = {"name": "watcher", "login": True, "member_of": ["pg_monitor"], "connection_limit": 5}
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [(-1, ['ALTER ROLE "watcher" CONNECTION LIMIT 5']), (9, ['ALTER ROLE "watcher" CONNECTION LIMIT 5']), (5, [])],
+)
+def test_a_limit_of_connections(limit: int, expected: list[str]) -> None:
+    there = {"login": True, "password": None, "settings": [], "member_of": ["pg_monitor"], "connection_limit": limit}
+    assert shown({"roles": {"watcher": there}, "databases": {}}, {"roles": [MONITOR], "databases": []}) == expected
+
+
+def test_a_new_role_that_monitors() -> None:
+    assert shown(FRESH, {"roles": [MONITOR], "databases": []}) == [
+        'CREATE ROLE "watcher" LOGIN',
+        'ALTER ROLE "watcher" CONNECTION LIMIT 5',
+        'GRANT "pg_monitor" TO "watcher" WITH INHERIT TRUE, SET TRUE',
+    ]
 
 
 def test_passwords_are_sent_as_verifiers_and_shown_not_at_all() -> None:

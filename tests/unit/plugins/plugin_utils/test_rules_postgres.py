@@ -43,6 +43,7 @@ def errors(changed: dict[str, Any]) -> list[str]:
         {"postgres_memory_limit": "256Mi", "postgres_memory_request": "256Mi"},
         {"postgres_parameters": {"work_mem": "16MB", "max_connections": 60, "jit": False}},
         {"platform_database_name": "other_shop1"},
+        {"postgres_archive_to": [{"namespace": "store"}, {"cidr": "10.0.0.0/8"}], "postgres_archive_ports": [9000]},
         # With a database of somebody else's nothing of this role is used.
         {"platform_database_mode": "external", "postgres_replicas": 0},
     ],
@@ -99,7 +100,36 @@ def test_allowed(changed: dict[str, Any]) -> None:
         ({"postgres_termination_grace_seconds": 5}, "postgres_termination_grace_seconds is 5: expected 30 to 3600"),
         ({"postgres_api_server_ports": []}, "postgres_api_server_ports is []: expected at least one port"),
         ({"postgres_api_server_ports": [443, 0]}, "postgres_api_server_ports[1] is 0: expected 1 to 65535"),
+        ({"postgres_metrics": "some"}, "postgres_metrics is 'some'"),
+        (
+            {"postgres_metrics_from": [{"namespace": ""}]},
+            "postgres_metrics_from[0] is {}: expected a namespace, or a cidr",
+        ),
+        (
+            {"postgres_metrics_cpu_request": "none"},
+            "postgres_metrics_cpu_request is 'none': expected a Kubernetes quantity",
+        ),
+        (
+            {"postgres_metrics_memory_request": "1Ki"},
+            "postgres_metrics_memory_request is '1Ki': expected at least 16Mi",
+        ),
+        ({"postgres_metrics_memory_limit": "16Mi"}, "postgres_metrics_memory_limit is '16Mi': expected at least 32Mi"),
+        (
+            {"postgres_metrics_memory_request": "128Mi"},
+            "postgres_metrics_memory_request is '128Mi': expected at most postgres_metrics_memory_limit, 64Mi",
+        ),
+        ({"platform_database_name": "exporter"}, "platform_database_name is 'exporter': expected a name other than"),
         ({"postgres_api_server_ports": ["https"]}, "postgres_api_server_ports is"),
+        ({"postgres_archive_ports": [70000]}, "postgres_archive_ports[0] is 70000: expected 1 to 65535"),
+        ({"postgres_archive_to": [{}]}, "postgres_archive_to[0] is {}: expected a namespace, or a cidr"),
+        ({"postgres_archive_to": [{"pod_labels": {"a": "b"}}]}, "expected a namespace, or a cidr"),
+        ({"postgres_archive_to": [{"namespace": "Store"}]}, "expected lower-case letters"),
+        ({"postgres_archive_to": [{"cidr": "10.0.0.1/8"}]}, "expected a network such as 10.0.0.0/8"),
+        (
+            {"postgres_archive_to": [{"cidr": "10.0.0.0/8", "namespace": "store"}]},
+            "expected nothing beside cidr",
+        ),
+        ({"postgres_archive_to": [{"ns": "store"}]}, "postgres_archive_to is"),
         (
             {"postgres_cluster_domain": "cluster local"},
             "postgres_cluster_domain is 'cluster local': expected a host name",

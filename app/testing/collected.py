@@ -1,0 +1,8 @@
+"""Settings of an application under test whose static files are served as in production: collected, hashed, compressed."""
+
+import os
+
+from exchange.settings import *  # noqa: F403
+
+# Collected there by whoever starts it.
+STATIC_ROOT = os.environ["TEST_STATIC_ROOT"]

@@ -1,0 +1,37 @@
+"""Databases that real processes share."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from testing.processes import environment, manage
+
+
+@contextmanager
+def migrated_database() -> Iterator[dict[str, str]]:
+    """Make a migrated database on the tests' server; return the environment that leads there."""
+    names = ("HOST", "PORT", "NAME", "USER", "PASSWORD", "SSLMODE")
+    given = {f"DATABASE_{name}": os.environ[f"DATABASE_{name}"] for name in names}
+    server = psycopg.connect(
+        host=given["DATABASE_HOST"],
+        port=given["DATABASE_PORT"],
+        user=given["DATABASE_USER"],
+        password=given["DATABASE_PASSWORD"],
+        dbname="postgres",
+        autocommit=True,
+    )
+    name = f"served_{uuid.uuid4().hex}"
+    with server:
+        server.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+        try:
+            variables = environment(given | {"DATABASE_NAME": name})
+            done = manage(variables, "migrate")
+            assert done.returncode == 0, done.stderr
+            yield variables
+        finally:
+            server.execute(psycopg.sql.SQL("DROP DATABASE {} WITH (FORCE)").format(psycopg.sql.Identifier(name)))
