@@ -108,10 +108,11 @@ class Scene:
         """Run a command in a member's pod."""
         return self.cluster.execute(self.cluster.database, member, list(command))
 
-    def switch_over(self, to: str) -> None:
-        """Hand the lead to a standby, as roles/postgres does."""
+    def switch_over(self, to: str = "") -> None:
+        """Hand the lead to a standby, as roles/postgres does: to whichever is first unless one is named."""
+        candidate = ["--candidate", to] if to else []
         code, text = self.run(
-            self.primary, "patronictl", "switchover", "postgres", "--leader", self.primary, "--candidate", to, "--force"
+            self.primary, "patronictl", "switchover", "postgres", "--leader", self.primary, *candidate, "--force"
         )
         if code != 0:
             raise DrillError(f"patronictl switchover ended with {code}: {text[-300:]}")
@@ -160,7 +161,7 @@ class Switchover(Fault):
 
     def begin(self, scene: Scene) -> None:
         """Ask Patroni to hand over."""
-        scene.switch_over(scene.standbys[0])
+        scene.switch_over()
 
 
 class DeletePrimary(Fault):
