@@ -13,6 +13,7 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.drill_faul
     FAULTS,
     Nodes,
     Scene,
+    held_back,
     restarts,
 )
 
@@ -76,3 +77,18 @@ def test_the_drills_that_users_may_choose_exist() -> None:
 )
 def test_restarts(status: dict[str, Any], count: int) -> None:
     assert restarts({"status": status}) == count
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("back-off 10s restarting failed container=postgres pod=postgres-0_exchange-database(1)", 10),
+        ("back-off 1m20s restarting failed container=postgres pod=postgres-0_exchange-database(1)", 80),
+        ("back-off 5m0s restarting failed container=postgres pod=postgres-0_exchange-database(1)", 300),
+        ("ImagePullBackOff", 0),
+        (None, 0),
+    ],
+)
+def test_how_long_a_container_is_held_back(message: str | None, seconds: int) -> None:
+    waiting = {"containerStatuses": [{"state": {"waiting": {"message": message}}}, {"state": {"running": {}}}]}
+    assert held_back({"status": waiting}) == seconds
