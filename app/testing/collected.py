@@ -1,4 +1,4 @@
-"""Settings of an application under test whose static files are served as in production: collected, hashed, compressed."""
+"""Settings of an application whose static files are served as in production: collected, hashed, compressed."""
 
 import os
 
