@@ -58,3 +58,17 @@ def test_after_an_error_the_transaction_is_over(db: None) -> None:
 def test_empty_batch_does_nothing(db: None) -> None:
     del db
     assert Batch().run() == []
+
+
+def test_each_statement_sees_what_is_committed_whatever_the_servers_default(db: None) -> None:
+    del db
+    own = connection.copy()
+    try:
+        with own.cursor() as cursor:
+            cursor.execute("SET default_transaction_isolation = 'repeatable read'")
+            own.set_autocommit(False)
+            cursor.execute("SHOW transaction_isolation")
+            assert cursor.fetchone() == ("read committed",)
+            own.rollback()
+    finally:
+        own.close()
