@@ -13,7 +13,7 @@ from accounts.models import User
 from ledger.amounts import format_amount
 from ledger.models import Asset, Posting
 from markets.models import Order, Trade
-from markets.queries import trades_of
+from markets.queries import latest_trades_of, orders, trades_of
 from wallet.queries import movements, postings
 
 Row = TypeVar("Row", bound=Model)
@@ -57,8 +57,9 @@ class OwnTrade:
 class History(Generic[Row]):
     """One kind of history."""
 
-    # What pages show, what an export holds: both newest first.
-    shown: Callable[[User], QuerySet[Row]]
+    # What pages show: so many, each with a number, those with a number below the given one. What an export holds. Both
+    # newest first.
+    shown: Callable[[User, int | None, int], Sequence[tuple[int, Any]]]
     exported: Callable[[User], QuerySet[Row]]
     header: Sequence[str]
     cells: Callable[[User, Row], Sequence[str]]
@@ -72,6 +73,21 @@ def plain(amount: Decimal | None, decimals: int) -> str:
 def orders_of(user: User) -> QuerySet[Order]:
     """Return all of a customer's orders, newest first."""
     return Order.objects.filter(user=user).select_related("market").order_by("-pk")
+
+
+def shown_movements(user: User, before: int | None, limit: int) -> Sequence[tuple[int, Posting]]:
+    """Return the latest movements for a page."""
+    return [(posting.pk, posting) for posting in movements(user, before, limit)]
+
+
+def shown_orders(user: User, before: int | None, limit: int) -> Sequence[tuple[int, Order]]:
+    """Return the latest orders for a page."""
+    return [(order.pk, order) for order in orders(user, before=before, limit=limit)]
+
+
+def shown_trades(user: User, before: int | None, limit: int) -> Sequence[tuple[int, OwnTrade]]:
+    """Return the latest trades for a page, as the customer sees them."""
+    return [(number, OwnTrade.of(user, trade)) for number, trade in latest_trades_of(user, before, limit)]
 
 
 def movement_cells(_user: User, posting: Posting) -> Sequence[str]:
@@ -110,10 +126,10 @@ def moment(value: Any) -> str:
 
 HISTORIES: Final[dict[str, History[Any]]] = {
     "movements": History(
-        movements, postings, ("movement", "time", "what", "asset", "amount", "account"), movement_cells
+        shown_movements, postings, ("movement", "time", "what", "asset", "amount", "account"), movement_cells
     ),
     "orders": History(
-        orders_of,
+        shown_orders,
         orders_of,
         (
             *("order", "time", "closed", "market", "side", "type", "price", "quantity", "filled", "status", "reason"),
@@ -122,7 +138,7 @@ HISTORIES: Final[dict[str, History[Any]]] = {
         order_cells,
     ),
     "trades": History(
-        trades_of,
+        shown_trades,
         trades_of,
         (
             *("trade", "time", "market", "side", "role", "price", "quantity", "value", "fee", "fee_asset"),
@@ -133,12 +149,10 @@ HISTORIES: Final[dict[str, History[Any]]] = {
 }
 
 
-def page_of(found: QuerySet[Row], before: int | None) -> tuple[list[Row], bool]:
-    """Return a page of rows, those with an id below `before` if it is given, and whether there are more."""
-    if before is not None:
-        found = found.filter(pk__lt=before)
-    rows = list(found[: PAGE + 1])
-    return rows[:PAGE], len(rows) > PAGE
+def page_of(user: User, what: str, before: int | None) -> tuple[list[Any], int | None]:
+    """Return a page of rows, and by which number to ask for the next one; None if there are no more."""
+    found = HISTORIES[what].shown(user, before, PAGE + 1)
+    return [row for _, row in found[:PAGE]], found[PAGE - 1][0] if len(found) > PAGE else None
 
 
 def rows_of(user: User, what: str) -> Iterator[Sequence[str]]:
