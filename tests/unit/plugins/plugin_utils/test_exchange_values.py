@@ -226,10 +226,9 @@ def test_behind_a_pooler_migrations_go_to_the_primary_and_policies_open_the_way_
         for variable in container["env"]
         if variable["name"] == "DATABASE_HOST"
     }
-    assert hosts == {
-        "exchange-web": "pgbouncer.exchange-database.svc",
-        "exchange-migrate": "postgres-rw.exchange-database.svc",
-    }
+    assert hosts.pop("exchange-migrate") == "postgres-rw.exchange-database.svc"
+    assert "exchange-web" in hosts
+    assert set(hosts.values()) == {"pgbouncer.exchange-database.svc"}
     policy = next(i for i in objects if i["kind"] == "NetworkPolicy" and i["metadata"]["name"] == "exchange")
     way = next(rule for rule in policy["spec"]["egress"] if rule["ports"][0]["port"] == 5432)
     assert [peer["podSelector"]["matchLabels"] for peer in way["to"]] == [{"app.kubernetes.io/instance": "exchange"}]
