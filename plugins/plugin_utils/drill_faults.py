@@ -7,7 +7,10 @@ Everything but the faults of whole nodes goes through the API server, so it work
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -17,6 +20,8 @@ from typing import Any
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.drill_cluster import DrillCluster, DrillError
 
 WHOLE_SECONDS = 240
+# Held back for so long, a container is held back for twice as long when it ends once more: until the lease expires.
+BACK_OFF_SECONDS, MOST_RESTARTS = 10, 8
 KILL_POSTMASTER = "kill -9 $(head -n 1 /var/lib/postgresql/data/pgdata/postmaster.pid)"
 # Every process but the first, which then ends the container; no process is asked, so nothing is handed over.
 KILL_EVERYTHING = "kill -9 -1"
@@ -26,6 +31,18 @@ import psutil, signal, sys
 found = [p for p in psutil.process_iter() if p.ppid() == 1 and "patroni" in " ".join(p.cmdline())]
 [p.send_signal(getattr(signal, sys.argv[1])) for p in found]
 sys.exit(len(found) != 1)
+"""
+
+# Take all that is left of the volume, and let the server ask for more; no more than a test's volume has.
+FILL_DISK = """
+left=$(df --output=avail -k /var/lib/postgresql/data | tail -n 1)
+[ "$left" -lt 4000000 ] || { echo "$left KiB are left: too much to fill"; exit 1; }
+dd if=/dev/zero of=/var/lib/postgresql/data/drill-filler bs=1M 2>/dev/null
+for _ in 1 2 3 4 5 6 7 8; do
+  psql -XAtq -U postgres -c "SELECT pg_switch_wal()" >/dev/null 2>&1 || break
+  sleep 0.3
+done
+exit 0
 """
 
 
@@ -57,7 +74,7 @@ class Nodes:
         self._run(release, node)
         guard = self._guards.pop(node, None)
         if guard is not None:
-            guard.kill()
+            os.killpg(guard.pid, signal.SIGKILL)
             guard.wait()
 
     @staticmethod
@@ -92,10 +109,11 @@ class Scene:
         """Run a command in a member's pod."""
         return self.cluster.execute(self.cluster.database, member, list(command))
 
-    def switch_over(self, to: str) -> None:
-        """Hand the lead to a standby, as roles/postgres does."""
+    def switch_over(self, to: str = "") -> None:
+        """Hand the lead to a standby, as roles/postgres does: to whichever is first unless one is named."""
+        candidate = ["--candidate", to] if to else []
         code, text = self.run(
-            self.primary, "patronictl", "switchover", "postgres", "--leader", self.primary, "--candidate", to, "--force"
+            self.primary, "patronictl", "switchover", "postgres", "--leader", self.primary, *candidate, "--force"
         )
         if code != 0:
             raise DrillError(f"patronictl switchover ended with {code}: {text[-300:]}")
@@ -119,6 +137,8 @@ class Fault:
     hold_seconds = 0.0
     # Whether it lasts until it is ended.
     held = False
+    # Whether the writer can be asked in the meantime how it is.
+    seen = True
     # Whether a second writer goes to the first primary directly, from its own node.
     writes_beside = False
     standbys_needed = 1
@@ -142,7 +162,7 @@ class Switchover(Fault):
 
     def begin(self, scene: Scene) -> None:
         """Ask Patroni to hand over."""
-        scene.switch_over(scene.standbys[0])
+        scene.switch_over()
 
 
 class DeletePrimary(Fault):
@@ -227,21 +247,38 @@ class KillContainerAgain(KillContainer):
     name, title = "kill_container_again", "the same again while the kubelet backs off"
 
     def prepare(self, scene: Scene) -> Scene:
-        """Let the container of a standby die, and make it the primary once it is back."""
-        before = renew(scene, [*scene.standbys, scene.primary])
-        victim = before.standbys[0]
-        with contextlib.suppress(Exception):  # the connection ends with the container
-            before.run(victim, "sh", "-c", KILL_EVERYTHING)
-        deadline = time.monotonic() + WHOLE_SECONDS
-        while True:
-            now = look(before.cluster, before.nodes)
-            if restarts(now.pods[victim]) > restarts(before.pods[victim]):
-                break
-            if time.monotonic() > deadline:
-                raise DrillError(f"{victim} was not restarted")
-            time.sleep(0.5)
+        """Let the container of a standby die until its restarts take long, and make it the primary once it is back."""
+        now = renew(scene, [*scene.standbys, scene.primary])
+        victim = now.standbys[0]
+        # Each wait is twice the one before; how long the first is depends on the version of Kubernetes.
+        while (waited := kill_and_wait(now, victim)) < BACK_OFF_SECONDS:
+            now = look(now.cluster, now.nodes)
+            if restarts(now.pods[victim]) > MOST_RESTARTS:
+                raise DrillError(f"the kubelet holds {victim} back for {waited} s at most")
+        now = look(now.cluster, now.nodes)
         now.switch_over(victim)
-        return look(before.cluster, before.nodes)
+        return look(now.cluster, now.nodes)
+
+
+def kill_and_wait(scene: Scene, member: str) -> int:
+    """Kill a member's container, wait until it runs again, and return for how many seconds the kubelet held it back."""
+    before, waited, deadline = restarts(scene.pods[member]), 0, time.monotonic() + WHOLE_SECONDS
+    with contextlib.suppress(Exception):  # the connection ends with the container
+        scene.run(member, "sh", "-c", KILL_EVERYTHING)
+    while time.monotonic() < deadline:
+        pod = next(pod for pod in scene.cluster.pods() if pod["metadata"]["name"] == member)
+        waited = max(waited, held_back(pod))
+        if restarts(pod) > before:
+            return waited
+        time.sleep(0.3)
+    raise DrillError(f"{member} was not restarted within {WHOLE_SECONDS} s")
+
+
+def held_back(pod: dict[str, Any]) -> int:
+    """Return for how many seconds the kubelet says that it holds a pod's containers back."""
+    waiting = [(one.get("state") or {}).get("waiting") or {} for one in pod["status"].get("containerStatuses") or []]
+    found = [re.search(r"back-off (?:(\d+)m)?(?:(\d+)s)? restarting", one.get("message") or "") for one in waiting]
+    return max((60 * int(one[1] or 0) + int(one[2] or 0) for one in found if one), default=0)
 
 
 class NodeFreeze(Fault):
@@ -266,6 +303,23 @@ class FrozenAndAsked(NodeFreeze):
     writes_beside = True
 
 
+class FullDisk(Fault):
+    """The primary's volume is full."""
+
+    name, title = "full_disk", "the primary's volume full"
+    held = True
+
+    def begin(self, scene: Scene) -> None:
+        """Fill it."""
+        code, text = scene.run(scene.primary, "sh", "-c", FILL_DISK)
+        if code != 0:
+            raise DrillError(f"the volume could not be filled: {text}")
+
+    def end(self, scene: Scene) -> None:
+        """Make room."""
+        scene.run(scene.primary, "rm", "-f", "/var/lib/postgresql/data/drill-filler")
+
+
 class KillStandby(Fault):
     """A standby dies."""
 
@@ -283,6 +337,7 @@ class ApiUnreachable(Fault):
 
     name, title = "api_unreachable", "the API server unreachable for 60 s"
     held = True
+    seen = False
     moves_primary = False
     hold_seconds = 60.0
 
@@ -351,6 +406,7 @@ FAULTS: dict[str, type[Fault]] = {
         KillContainerAgain,
         NodeFreeze,
         FrozenAndAsked,
+        FullDisk,
         KillStandby,
         ApiUnreachable,
         Partition,

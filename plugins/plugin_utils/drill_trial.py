@@ -21,9 +21,9 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.drill_writ
 
 Say = Callable[[str], None]
 
-BEFORE_SECONDS = 4
+BEFORE_SECONDS = 3
 # How long writes must go on before a trial ends, and how long they may take to resume.
-AFTER_SECONDS = 8
+AFTER_SECONDS = 6
 RESUME_SECONDS = 100
 STOP_SECONDS = 180
 
@@ -63,7 +63,8 @@ def run_trial(cluster: DrillCluster, nodes: Nodes, fault: Fault, program: str, s
             fault_at = time.time()
             try:
                 fault.begin(before)
-                until_resumed(cluster, fault, fault_at + ahead["main"])
+                if fault.seen:
+                    until_resumed(cluster, fault, fault_at + ahead["main"])
                 time.sleep(AFTER_SECONDS)
                 time.sleep(max(0.0, fault_at + fault.hold_seconds - time.time()))
             finally:

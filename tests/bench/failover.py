@@ -3,13 +3,16 @@
 Runs the drills of playbooks/verify.yml, and some that need the nodes of a kind cluster, in rounds: one trial of each
 fault, again and again. A trial is kept in build/bench/failover.json as soon as it has ended; a stopped bench goes on
 from there. FAULTS names some of the faults; TRIALS how many of each there shall be in the end; MINUTES after how long
-to stop between two trials. Prints a table in any case, and fails only if it couldn't measure or a write was lost.
+to stop between two trials; LOAD how many orders a second the exchange's traders shall send beside. Prints a table in
+any case, and fails only if it couldn't measure or a write was lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import statistics
 import sys
 import time
@@ -29,6 +32,7 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.drill_tria
 from cluster import docker
 from cluster.kind import CLUSTERS
 from cluster.shell import Failure, fail, say
+from exchange_load import trading
 from kubernetes import config
 
 RESULTS = PROJECT / "build" / "bench" / "failover.json"
@@ -43,6 +47,7 @@ WANTED: dict[str, tuple[int, float | None, float | None]] = {
     "thaw": (3, 22, 28),
     "partition": (5, None, None),
     "stop_patroni": (3, None, None),
+    "full_disk": (2, None, None),
     "kill_standby": (5, None, None),
     "api_unreachable": (3, None, None),
 }
@@ -89,15 +94,20 @@ def measure(chosen: list[str], trials: list[dict[str, Any]]) -> int:
             continue
         in_a_row = 0
         trial["writes"] = [write for write in trial["writes"] if write[2]]
+        trial["load_orders_per_second"] = float(os.environ.get("LOAD") or 0)
         trials.append(trial)
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(json.dumps({"trials": trials}, separators=(",", ":")).replace('{"fault"', '\n{"fault"'))
+        save(trials)
         say(
             f"    {name} {done[name] + 1}/{enough[name]}: pause {trial['gap_seconds']:.1f} s, failed {trial['failed']}"
             f" (after that {trial['failed_after_resume']}), lost {len(trial['lost'])}, {trial['primary']} ->"
             f" {trial['new_primary']}, back after {trial['old_primary_back_seconds']} s"
         )
     return errors
+
+
+def save(trials: list[dict[str, Any]]) -> None:
+    """Keep the trials, one a line."""
+    RESULTS.write_text(json.dumps({"trials": trials}, separators=(",", ":")).replace('{"fault"', '\n{"fault"'))
 
 
 def table(chosen: list[str], trials: list[dict[str, Any]]) -> list[str]:
@@ -128,7 +138,11 @@ def main() -> int:
     if unknown := sorted(set(chosen) - set(WANTED)):
         return fail(f"FAULTS names {', '.join(unknown)}; there are {', '.join(WANTED)}")
     trials: list[dict[str, Any]] = json.loads(RESULTS.read_text())["trials"] if RESULTS.exists() else []
-    errors = measure(chosen, trials)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        if rate := float(os.environ.get("LOAD") or 0):
+            stack.enter_context(trading(CLUSTERS[os.environ.get("CLUSTER", "demo")], RESULTS.parent, rate))
+        errors = measure(chosen, trials)
     shown = [trial for trial in trials if trial["fault"] in chosen]
     say("\n" + "\n".join(table(chosen, trials)))
     lost = sum(len(trial["lost"]) for trial in shown)
@@ -144,6 +158,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # Whoever ends this ends the trial first, so that no node stays frozen.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(130))
     try:
         sys.exit(main())
     except Failure as error:

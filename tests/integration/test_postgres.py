@@ -7,10 +7,11 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from conftest import Cluster, eventually, run_playbook
+from conftest import Cluster, eventually, no_secret_in, run_playbook
 from kubernetes.client import CoreV1Api
 from kubernetes.stream import stream
 
@@ -359,3 +360,33 @@ def test_pgbouncer_lets_its_clients_wait_in_a_switchover(cluster: Cluster, clien
     assert client.value("SELECT count(*) FROM kept") == "100"
     gone = run_playbook(PLAYBOOK, "-e", "platform_prune=true")
     assert gone.code == 0, gone.output
+
+
+@pytest.mark.usefixtures("row")
+def test_a_drill_proves_a_switchover_and_leaves_nothing(cluster: Cluster, client: Client, tmp_path: Path) -> None:
+    refused = run_playbook("playbooks/verify.yml", "-e", "verify_production=true")
+    assert refused.code != 0
+    assert "Nothing has been done: a drill interrupts the database" in refused.output
+    wanted = {
+        "verify_drills": ["switchover"],
+        "verify_report_directory": str(tmp_path),
+        # How long it takes is not a matter of this test.
+        "verify_longest_pause_seconds": {"switchover": 60},
+    }
+    run = run_playbook("playbooks/verify.yml", "-e", json.dumps(wanted))
+    assert run.code == 0, run.output
+    text, page = (tmp_path / "record.json").read_text(), (tmp_path / "report.html").read_text()
+    (record,) = json.loads(text)
+    assert record["lost"] == record["overlaps"] == []
+    assert record["acknowledged"] > 50
+    assert record["new_primary"] == primary(cluster) != record["primary"]
+    assert page.count("<circle") == record["acknowledged"]
+    no_secret_in(run.output + text + page, cluster)
+    for kind, version in (
+        ("Job", "batch/v1"),
+        ("Pod", "v1"),
+        ("Secret", "v1"),
+        ("NetworkPolicy", "networking.k8s.io/v1"),
+    ):
+        assert cluster.items(kind, version, namespace=APP, label_selector="app.kubernetes.io/name=platform-drill") == []
+    assert client.value("SELECT count(*) FROM pg_namespace WHERE nspname = 'platform_drill'") == "0"
