@@ -60,10 +60,18 @@ def image(app: Mapping[str, Any], platform: Mapping[str, Any], running: Mapping[
     return {"repository": repository, "tag": tag, "digest": digest, "pullPolicy": policy, "pullSecrets": pull}, source
 
 
+def pooled(platform: Mapping[str, Any]) -> bool:
+    """Say whether the database in use is ours, behind the pooler of roles/postgres."""
+    elsewhere: bool = platform["database_host"] != platform["database_primary_host"]
+    return elsewhere and platform["database_mode"] == "internal"
+
+
 def database(app: Mapping[str, Any], platform: Mapping[str, Any]) -> Values:
     """Return where the database is and what the image calls its values."""
     return {
         "host": platform["database_host"],
+        # Migrations and workers hold locks for their sessions, which a pooler may share with others.
+        "directHost": platform["database_primary_host"] if pooled(platform) else "",
         "port": platform["database_port"],
         "name": platform["database_name"],
         "sslmode": platform["database_sslmode"],
@@ -103,13 +111,7 @@ def media(app: Mapping[str, Any]) -> Values:
     }
 
 
-def pooled(platform: Mapping[str, Any]) -> bool:
-    """Say whether the database in use is ours, behind the pooler of roles/postgres."""
-    elsewhere: bool = platform["database_host"] != platform["database_primary_host"]
-    return elsewhere and platform["database_mode"] == "internal"
-
-
-def migrate(app: Mapping[str, Any], platform: Mapping[str, Any]) -> Values:
+def migrate(app: Mapping[str, Any]) -> Values:
     """Return what is run before each new version."""
     steps = [given(step, "name", "command", "args", "env") for step in app["exchange_app_migrate_steps"]]
     if app["exchange_app_admin_command"]:
@@ -119,8 +121,6 @@ def migrate(app: Mapping[str, Any], platform: Mapping[str, Any]) -> Values:
     return {
         "enabled": app["exchange_app_migrate"],
         "steps": steps,
-        # A migration holds a lock for its session, which a pooler may share with others.
-        "databaseHost": platform["database_primary_host"] if pooled(platform) else "",
         "lockTimeoutSeconds": app["exchange_app_migrate_lock_timeout_seconds"],
         "lockTimeoutEnv": app["exchange_app_migrate_lock_timeout_env"],
         "deadlineSeconds": app["exchange_app_migrate_deadline_seconds"],
@@ -246,7 +246,7 @@ def values(
             app["exchange_app_autoscaling"], "enabled", "min_replicas", "max_replicas", "cpu_percent", "memory_percent"
         ),
         "podDisruptionBudget": {"maxUnavailable": app["exchange_app_max_unavailable"]},
-        "migrate": migrate(app, platform),
+        "migrate": migrate(app),
         "collectStatic": {
             "enabled": bool(collect),
             "path": app["exchange_app_collectstatic_path"],

@@ -318,6 +318,17 @@ def test_a_new_revision_replaces_each_member_once_and_the_primary_last(cluster: 
     assert run_playbook(PLAYBOOK).code == 0
 
 
+def test_the_isolation_drill_says_what_it_saw_and_leaves_nothing(cluster: Cluster) -> None:
+    eventually("three members", lambda: whole(cluster))
+    drill = run_playbook("playbooks/isolation.yml")
+    assert drill.code == 0, drill.output
+    assert "This cluster enforces NetworkPolicies." in drill.output or "DOES NOT ENFORCE" in drill.output
+    assert "WRONG" not in drill.output
+    left = {"label_selector": "cryptoexchange.platform/drill"}
+    assert cluster.items("Pod", **left) == cluster.items("NetworkPolicy", "networking.k8s.io/v1", **left) == []
+    assert "drill-isolation" not in [item["metadata"]["name"] for item in cluster.items("Namespace")]
+
+
 def test_pgbouncer_lets_its_clients_wait_in_a_switchover(cluster: Cluster, client: Client) -> None:
     pooled = ["-e", '{"postgres_pgbouncer_enabled": true}']
     first = run_playbook(PLAYBOOK, *pooled)

@@ -1,6 +1,6 @@
 {{/*
-Environment of a process. Call with (dict "root" $ "process" <map with env, secretEnv and databaseHost>). What env and
-secretEnv set replaces what the chart would.
+Environment of a process. Call with (dict "root" $ "process" <map with env and secretEnv, and "direct" true for all but the
+web's>). What env and secretEnv set replaces what the chart would.
 */}}
 {{- define "exchange.environment" -}}
 {{- $v := .root.Values }}
@@ -9,7 +9,7 @@ secretEnv set replaces what the chart would.
 {{- $set := concat (keys $secrets) (keys $texts) }}
 {{- $db := $v.database }}
 {{- if $db.host }}
-{{- $host := .process.databaseHost | default $db.host }}
+{{- $host := ternary ($db.directHost | default $db.host) $db.host (default false .process.direct) }}
 {{- $certificate := ternary $db.caPath "" (ne $db.caKey "") }}
 {{- $fixed := list
       (list $db.env.host $host) (list $db.env.port $db.port) (list $db.env.name $db.name)
