@@ -35,7 +35,7 @@ def after(file: str, secrets: dict[str, dict[str, str]]) -> dict[str, dict[str, 
 def test_logins_take_turns(used: str, next_one: str) -> None:
     app = {**KNOWN["exchange-database/postgres-app"], "username": used}
     changed = after("rotate_login.yml", {**KNOWN, "exchange-database/postgres-app": app})
-    assert changed["exchange-database/postgres-app"] == {"username": next_one}
+    assert changed["exchange-database/postgres-app"] == {"username": next_one, "database": "exchange"}
     unchanged = {name: content for name, content in changed.items() if name != "exchange-database/postgres-app"}
     assert unchanged == {name: content for name, content in KNOWN.items() if name in unchanged}
 
