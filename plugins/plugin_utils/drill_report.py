@@ -63,12 +63,13 @@ def row(trial: Trial, limits: Mapping[str, float]) -> list[str]:
         str(trial["acknowledged"]),
         str(len(trial["lost"])),
         f"{trial['failed']} / {trial['failed_after_resume']}",
-        f"{trial['primary']} -> {trial['new_primary']}",
+        f"{_ordinal(trial['primary'])} -> {_ordinal(trial['new_primary'])}",
         "-" if back is None else f"{back:.1f} s",
     ]
 
 
-HEADINGS = ["drill", "", "pause", "acknowledged", "lost", "failed / after the pause", "primary", "old one back"]
+# Short, so that a line of the table stays a line.
+HEADINGS = ["drill", "", "pause", "acknowledged", "lost", "failed / later", "primary", "back"]
 
 
 def table(trials: Sequence[Trial], limits: Mapping[str, float]) -> list[str]:
@@ -89,7 +90,10 @@ def page(trials: Sequence[Trial], limits: Mapping[str, float], title: str) -> st
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
         f"<h1>{escape(title)}</h1>"
         "<p>A writer made a new TLS connection for each row, 20 times a second, while the database was disturbed. "
-        "A write counts as lost if it was acknowledged and is not in the table at the end.</p>"
+        "A write counts as lost if it was acknowledged and is not in the table at the end. "
+        "<b>pause</b>: the longest time without an acknowledgement. <b>failed / later</b>: attempts that failed, and "
+        "how many of them began after the pause. <b>primary</b>: which member it was, and which one took over. "
+        "<b>back</b>: after how long the old primary was a standby.</p>"
         f"<table><tr>{heads}</tr>{rows}</table>"
         f"{''.join(section(trial, limits) for trial in trials)}</html>\n"
     )
@@ -212,6 +216,10 @@ def mark(began: float, took: float, error: str, scale: Scale) -> str:
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.6" fill="#2da44e"/>'
     cross = f'<path d="M-3-3L3 3M-3 3L3-3" stroke="#cf222e" transform="translate({x:.1f} {y:.1f})">'
     return f"{cross}<title>{escape(error)}</title></path>"
+
+
+def _ordinal(member: str) -> str:
+    return member.rpartition("-")[2]
 
 
 def _milliseconds(latency: Mapping[str, float]) -> str:
