@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove bench bench-failover images doctor venv lint unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
+.PHONY: help demo test prove bench bench-app bench-failover images doctor venv lint unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -50,7 +50,7 @@ lint: venv ## Style, types, YAML, Ansible
 
 unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their own
 	@pytest -q tests/unit
-	@pytest -q app
+	@pytest -q app --cov --cov-config=app/coverage.ini
 
 molecule: venv doctor ## The roles on a kind cluster of their own, which is removed at the end
 	@$(CLUSTER) up test  # molecule would make it too, but hide the progress of a cold start
@@ -61,6 +61,9 @@ test: ## What gates a merge: lint, unit tests, Molecule on kind
 
 bench: venv ## Time site.yml against kubectl apply of the same objects (needs the demo's cluster)
 	@$(BIN)/python tests/bench/site.py
+
+bench-app: venv ## Orders over HTTP next to pgbench on the same server, and how both grow with the book
+	@$(BIN)/python tests/bench/app.py
 
 bench-failover: venv ## How long writes pause in a failover (needs the demo's cluster; TRIALS, FAULTS, MINUTES)
 	@$(BIN)/python tests/bench/failover.py

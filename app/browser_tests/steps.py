@@ -84,7 +84,10 @@ def place_order(page: Page, side: str, quantity: str, price: str | None = None, 
     if price is not None:
         form.get_by_label("Price").fill(price)
     form.get_by_label("Quantity").fill(quantity)
+    key = form.locator("[name=idempotency_key]")
+    before = key.input_value()
     form.get_by_role("button", name=side).click()
+    expect(key).not_to_have_value(before)
     notice = form.locator(".notice")
     expect(notice).to_contain_text(re.compile("Bought|Sold|waits|Nothing"))
     return notice.inner_text()

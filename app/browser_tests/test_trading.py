@@ -50,7 +50,7 @@ def test_two_people_trade(site: Site) -> None:
             expect(page.locator("#trades")).to_contain_text("1,000")
             expect(page.locator("#book .asks")).to_contain_text("2,000")
         expect(seller.locator("#own")).to_contain_text("3,000")
-        expect(seller.locator("#available")).to_contain_text("920.57")
+        expect(seller.locator("#available")).to_contain_text("920.58")
         expect(buyer.locator("#available")).to_contain_text("998.00")
         # The worker makes a candle, and the chart follows by itself.
         expect(buyer.locator("svg.candles.wide .up, svg.candles.wide .down")).to_have_count(1)

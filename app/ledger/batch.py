@@ -30,10 +30,23 @@ class Batch:
         """Send them and return each one's rows. After an error the transaction is over."""
         connection.validate_no_broken_transaction()
         with connection.wrap_database_errors:
-            # Django's own cursors put values into the text of a statement; these send them apart, so that plans last.
-            with connection.connection.pipeline():
-                cursors = [
-                    psycopg.Cursor(connection.connection).execute(statement, values, prepare=True)
-                    for statement, values in self._statements
-                ]
-            return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+            return [cursor.fetchall() if cursor.description else [] for cursor in self._send(connection.connection)]
+
+    def _send(self, database: psycopg.Connection[Row]) -> list[psycopg.Cursor[Row]]:
+        cursors: list[psycopg.Cursor[Row]] = []
+        failed: psycopg.Error | None = None
+        try:
+            with database.pipeline():
+                try:
+                    # Django's own cursors put values into the text of a statement; these send them apart, so that
+                    # plans last.
+                    for statement, values in self._statements:
+                        cursors.append(psycopg.Cursor(database).execute(statement, values, prepare=True))
+                except psycopg.Error as error:
+                    failed = error
+        except psycopg.Error as error:
+            # If a statement failed before all were sent, this only says that the others were not run.
+            failed = failed or error
+        if failed is not None:
+            raise failed
+        return cursors

@@ -59,6 +59,7 @@ NARROW: Final = Layout(width=343, height=300, slots=40, price_ticks=7, time_tick
 # How wide a digit is, roughly, in the style sheet's size; and the room on both sides of a price.
 DIGIT_WIDTH: Final = 7.5
 LABEL_PADDING: Final = 12
+LINE_HEIGHT: Final = 14
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,12 @@ def draw(
         Tick(scale.y(price), f"{price:,.{decimals}f}") for price in price_ticks(scale, layout.price_ticks, decimals)
     ]
     last_label = None if last is None else Tick(scale.y(last), f"{last:,.{decimals}f}")
+    if last_label:
+        # What would be written below the last price isn't.
+        labels = [
+            Tick(tick.position, tick.label if abs(tick.position - last_label.position) > LINE_HEIGHT else "")
+            for tick in labels
+        ]
     longest = max((len(tick.label) for tick in [*labels, *([last_label] if last_label else [])]), default=0)
     plot_right = layout.width - LABEL_PADDING - longest * DIGIT_WIDTH
     slots = min(layout.slots, max(FEWEST_SLOTS, (end - shown[0].start) // width))

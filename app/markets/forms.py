@@ -38,11 +38,12 @@ class OrderForm(forms.Form):
         cleaned = super().clean() or self.cleaned_data
         quantity = self._number("quantity")
         price = self._number("price") if cleaned.get("kind") == Order.Kind.LIMIT else None
-        side = cleaned.get("side")
-        if side and quantity is not None:
-            self._check("quantity", OrderRequest(self.market.pk, Order.Side(side), quantity))
-        if side and price is not None and quantity is not None and not self.has_error("quantity"):
-            self._check("price", OrderRequest(self.market.pk, Order.Side(side), quantity, price))
+        if quantity is not None:
+            self._check("quantity", quantity, None)
+        if price is not None:
+            # A lot stands for a quantity that is wrong itself.
+            sound = None if self.has_error("quantity") else quantity
+            self._check("price", sound or self.market.lot_size, price)
         return cleaned | {"quantity": quantity, "price": price}
 
     def order_request(self) -> OrderRequest:
@@ -64,9 +65,9 @@ class OrderForm(forms.Form):
             return Decimal(text)
         return None
 
-    def _check(self, field: str, request: OrderRequest) -> None:
+    def _check(self, field: str, quantity: Decimal, price: Decimal | None) -> None:
         try:
-            check_order(request, self.market)
+            check_order(OrderRequest(self.market.pk, Order.Side.BUY, quantity, price), self.market)
         except InvalidOrder as error:
             self.add_error(field, str(error))
         except MarketClosed:

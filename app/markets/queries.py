@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import Count, F, Q, QuerySet, Sum
 
 from accounts.models import User
+from ledger.models import Account
 from markets.models import Market, Order, Trade
 
 # Widths of candles, in seconds: 1 and 5 minutes, 1 hour, 1 day.
@@ -93,14 +94,41 @@ def orders(
 
 
 def trades_of(user: User) -> QuerySet[Trade]:
-    """Return the trades in which an order of the customer took part, newest first, with both orders."""
-    # A union of ids lets PostgreSQL start from the customer's orders; an OR over both joins would read every trade.
-    of_user = (
-        Trade.objects.filter(taker_order__user=user)
-        .values("pk")
-        .union(Trade.objects.filter(maker_order__user=user).values("pk"), all=True)
+    """Return all trades in which an order of the customer took part, newest first, with both orders."""
+    return _with_orders(
+        Trade.objects.filter(
+            movement__postings__account__owner=user,
+            movement__postings__account__kind=Account.Kind.AVAILABLE,
+            movement__postings__amount__gt=0,
+        )
     )
-    found = Trade.objects.filter(pk__in=of_user)
+
+
+def latest_trades_of(user: User, before: int | None, limit: int) -> list[tuple[int, Trade]]:
+    """Return the latest of them, each with a number by which to ask for those before it.
+
+    Whoever trades receives something: trades are found by the postings on the customer's accounts, each account by its
+    index. PostgreSQL would look for those of a quiet customer, or of one who never takes, among everybody's.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT p.id, t.id FROM ledger_account a CROSS JOIN LATERAL (
+                SELECT p.id, p.movement_id FROM ledger_posting p JOIN ledger_movement m ON m.id = p.movement_id
+                WHERE p.account_id = a.id AND p.id < coalesce(%s, 9223372036854775807) AND p.amount > 0
+                    AND m.kind = 'trade'
+                ORDER BY p.id DESC LIMIT %s) p
+            JOIN markets_trade t ON t.movement_id = p.movement_id
+            WHERE a.owner_id = %s AND a.kind = 'available' ORDER BY p.id DESC LIMIT %s
+            """,
+            [before, limit, user.pk, limit],
+        )
+        numbers = dict(cursor.fetchall())
+    found = {trade.pk: trade for trade in _with_orders(Trade.objects.filter(pk__in=numbers.values()))}
+    return [(number, found[pk]) for number, pk in numbers.items()]
+
+
+def _with_orders(found: QuerySet[Trade]) -> QuerySet[Trade]:
     return found.select_related("market__base", "market__quote", "taker_order", "maker_order").order_by("-pk")
 
 

@@ -1,8 +1,9 @@
-"""Settings of an application under test whose static files are served as in production: collected, hashed, compressed."""
+"""Settings of an application whose static files are served as in production: collected, hashed, compressed."""
 
 import os
+from pathlib import Path
 
 from exchange.settings import *  # noqa: F403
 
 # Collected there by whoever starts it.
-STATIC_ROOT = os.environ["TEST_STATIC_ROOT"]
+STATIC_ROOT = Path(os.environ["TEST_STATIC_ROOT"])

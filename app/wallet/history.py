@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,7 +14,7 @@ from accounts.models import User
 from ledger.amounts import format_amount
 from ledger.models import Asset, Posting
 from markets.models import Order, Trade
-from markets.queries import trades_of
+from markets.queries import latest_trades_of, orders, trades_of
 from wallet.queries import movements, postings
 
 Row = TypeVar("Row", bound=Model)
@@ -57,8 +58,9 @@ class OwnTrade:
 class History(Generic[Row]):
     """One kind of history."""
 
-    # What pages show, what an export holds: both newest first.
-    shown: Callable[[User], QuerySet[Row]]
+    # What pages show: so many, each with a number, those with a number below the given one. What an export holds. Both
+    # newest first.
+    shown: Callable[[User, int | None, int], Sequence[tuple[int, Any]]]
     exported: Callable[[User], QuerySet[Row]]
     header: Sequence[str]
     cells: Callable[[User, Row], Sequence[str]]
@@ -72,6 +74,21 @@ def plain(amount: Decimal | None, decimals: int) -> str:
 def orders_of(user: User) -> QuerySet[Order]:
     """Return all of a customer's orders, newest first."""
     return Order.objects.filter(user=user).select_related("market").order_by("-pk")
+
+
+def shown_movements(user: User, before: int | None, limit: int) -> Sequence[tuple[int, Posting]]:
+    """Return the latest movements for a page."""
+    return [(posting.pk, posting) for posting in movements(user, before, limit)]
+
+
+def shown_orders(user: User, before: int | None, limit: int) -> Sequence[tuple[int, Order]]:
+    """Return the latest orders for a page."""
+    return [(order.pk, order) for order in orders(user, before=before, limit=limit)]
+
+
+def shown_trades(user: User, before: int | None, limit: int) -> Sequence[tuple[int, OwnTrade]]:
+    """Return the latest trades for a page, as the customer sees them."""
+    return [(number, OwnTrade.of(user, trade)) for number, trade in latest_trades_of(user, before, limit)]
 
 
 def movement_cells(_user: User, posting: Posting) -> Sequence[str]:
@@ -110,10 +127,10 @@ def moment(value: Any) -> str:
 
 HISTORIES: Final[dict[str, History[Any]]] = {
     "movements": History(
-        movements, postings, ("movement", "time", "what", "asset", "amount", "account"), movement_cells
+        shown_movements, postings, ("movement", "time", "what", "asset", "amount", "account"), movement_cells
     ),
     "orders": History(
-        orders_of,
+        shown_orders,
         orders_of,
         (
             *("order", "time", "closed", "market", "side", "type", "price", "quantity", "filled", "status", "reason"),
@@ -122,7 +139,7 @@ HISTORIES: Final[dict[str, History[Any]]] = {
         order_cells,
     ),
     "trades": History(
-        trades_of,
+        shown_trades,
         trades_of,
         (
             *("trade", "time", "market", "side", "role", "price", "quantity", "value", "fee", "fee_asset"),
@@ -133,17 +150,20 @@ HISTORIES: Final[dict[str, History[Any]]] = {
 }
 
 
-def page_of(found: QuerySet[Row], before: int | None) -> tuple[list[Row], bool]:
-    """Return a page of rows, those with an id below `before` if it is given, and whether there are more."""
-    if before is not None:
-        found = found.filter(pk__lt=before)
-    rows = list(found[: PAGE + 1])
-    return rows[:PAGE], len(rows) > PAGE
+def page_of(user: User, what: str, before: int | None) -> tuple[list[Any], int | None]:
+    """Return a page of rows, and by which number to ask for the next one; None if there are no more."""
+    found = HISTORIES[what].shown(user, before, PAGE + 1)
+    return [row for _, row in found[:PAGE]], found[PAGE - 1][0] if len(found) > PAGE else None
 
 
 def rows_of(user: User, what: str) -> Iterator[Sequence[str]]:
-    """Read the header and all of a customer's rows, a portion at a time, as they were at one moment."""
+    """Read the header and all rows that a customer has now, a portion at a time.
+
+    There is no cursor that would have to outlive a transaction: behind a pooler it couldn't.
+    """
     chosen = HISTORIES[what]
     yield chosen.header
-    for row in chosen.exported(user).iterator(PORTION):
-        yield chosen.cells(user, row)
+    ids = array("q", chosen.exported(user).values_list("pk", flat=True))
+    for start in range(0, len(ids), PORTION):
+        for row in chosen.exported(user).filter(pk__in=ids[start : start + PORTION].tolist()):
+            yield chosen.cells(user, row)

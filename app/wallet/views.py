@@ -19,7 +19,7 @@ from markets.models import Order
 from markets.queries import orders
 from wallet.exports import csv_response
 from wallet.forms import DepositForm, WithdrawalForm
-from wallet.history import HISTORIES, OwnTrade, page_of
+from wallet.history import HISTORIES, page_of
 from wallet.queries import balances, movements
 
 LATEST: Final = 8
@@ -38,7 +38,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "balances": balances(user),
         "orders": orders(user, status=Order.Status.OPEN, limit=OPEN_ORDERS),
         "pending": pending[:20],
-        "latest": movements(user)[:LATEST],
+        "latest": movements(user, None, LATEST),
     }
     return render(request, "wallet/dashboard.html", context)
 
@@ -104,14 +104,13 @@ def history(request: HttpRequest, what: str = "movements") -> HttpResponse:
     text = request.GET.get("before", "")
     valid = text.isascii() and text.isdigit() and len(text) < len(str(MAX_ID))
     before = int(text) if valid else None
-    user = customer(request)
-    page, more = page_of(HISTORIES[what].shown(user), before)
+    page, next_before = page_of(customer(request), what, before)
     context = {
-        "rows": [OwnTrade.of(user, trade) for trade in page] if what == "trades" else page,
+        "rows": page,
         "what": what,
         "tabs": list(HISTORIES),
         "table": f"wallet/_{what}.html",
-        "next_before": page[-1].pk if more else None,
+        "next_before": next_before,
         "first_page": before is None,
     }
     return render(request, "wallet/history.html", context)

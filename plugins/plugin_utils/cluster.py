@@ -20,6 +20,7 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
     ],
     "postgres": [
         (_APPS, "statefulsets"),
+        (_APPS, "deployments"),
         (_RBAC, "roles"),
         (_RBAC, "rolebindings"),
         (_NET, "networkpolicies"),

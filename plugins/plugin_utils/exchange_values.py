@@ -60,10 +60,18 @@ def image(app: Mapping[str, Any], platform: Mapping[str, Any], running: Mapping[
     return {"repository": repository, "tag": tag, "digest": digest, "pullPolicy": policy, "pullSecrets": pull}, source
 
 
+def pooled(platform: Mapping[str, Any]) -> bool:
+    """Say whether the database in use is ours, behind the pooler of roles/postgres."""
+    elsewhere: bool = platform["database_host"] != platform["database_primary_host"]
+    return elsewhere and platform["database_mode"] == "internal"
+
+
 def database(app: Mapping[str, Any], platform: Mapping[str, Any]) -> Values:
     """Return where the database is and what the image calls its values."""
     return {
         "host": platform["database_host"],
+        # Migrations and workers hold locks for their sessions, which a pooler may share with others.
+        "directHost": platform["database_primary_host"] if pooled(platform) else "",
         "port": platform["database_port"],
         "name": platform["database_name"],
         "sslmode": platform["database_sslmode"],
@@ -139,7 +147,9 @@ def peers(entries: Sequence[Mapping[str, Any]]) -> list[Values]:
 def network_policy(app: Mapping[str, Any], platform: Mapping[str, Any]) -> Values:
     """Return who may reach the pods, and what they may reach."""
     if platform["database_mode"] == "internal":
-        labels = {"app.kubernetes.io/component": "database", "app.kubernetes.io/instance": platform["instance"]}
+        # Behind a pooler both: the database's namespace lets in whom it wants itself.
+        component = {} if pooled(platform) else {"app.kubernetes.io/component": "database"}
+        labels = {**component, "app.kubernetes.io/instance": platform["instance"]}
         place: Values = {"namespace": platform["namespace_database"], "podLabels": labels}
     else:
         place = {"cidrs": list(app["exchange_app_database_networks"])}
@@ -184,8 +194,8 @@ def values(
 
     Args:
         app: the role's variables by name.
-        platform: variables of roles/platform without their prefix, `database_ca` of the database in use, and
-            `ingress_controller`.
+        platform: variables of roles/platform without their prefix, `database_ca` of the database in use,
+            `database_primary_host` of ours, and `ingress_controller`.
         release: what helm_release.state() returned.
         checksums: `chart`: of the chart's files; `secrets`: of the Secrets' content.
     """

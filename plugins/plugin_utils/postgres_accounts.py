@@ -17,7 +17,8 @@ def account_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
         actual: the answer to roles/postgres/files/account_state.sql.
         wanted: ``roles``, a list of name, login, optional password, connection_limit, member_of (list of roles) and
             set_role (the role that a session of it acts as); ``databases``, a list of name, owner (if it is ours to
-            create) and connect (roles that may connect; nobody else may, beside the owner).
+            create) and connect (roles that may connect; nobody else may, beside the owner); optionally ``lookup``: the
+            role that may look up the verifiers of ``logins``.
 
     Returns:
         Statements as ``{"sql": ..., "shown": ...}``; ``shown`` says the same without a secret.
@@ -27,6 +28,8 @@ def account_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
         statements += _role(actual["roles"].get(role["name"]), role)
     for database in wanted["databases"]:
         statements += _database(actual["databases"].get(database["name"]), database)
+    if wanted.get("lookup"):
+        statements += _lookup(actual.get("lookup"), wanted["lookup"])
     return statements
 
 
@@ -86,6 +89,21 @@ def _database(actual: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> li
         if role not in actual["connect"]
     ]
     return statements
+
+
+def _lookup(actual: str | None, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the one statement that lets a role look up verifiers: all of it at once, so that nobody else ever can."""
+    logins = ", ".join(literal(login) for login in _names(wanted["logins"]))
+    source = f"SELECT rolname::text, rolpassword FROM pg_authid WHERE rolname = login AND rolname IN ({logins})"  # noqa: S608  (quoted)
+    if actual == source:
+        return []
+    name, role = "public.pooler_lookup(text)", identifier(wanted["role"])
+    create = (
+        "CREATE OR REPLACE FUNCTION public.pooler_lookup(login text) RETURNS TABLE (usename text, passwd text)"
+        " LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog"
+    )
+    rights = f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC; GRANT EXECUTE ON FUNCTION {name} TO {role}"
+    return [_plain(f"{create} AS {literal(source)}; {rights}")]
 
 
 def _names(names: Sequence[str]) -> list[str]:

@@ -15,8 +15,11 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity i
 # A name that needs no quoting, with room for the suffix of a login role in PostgreSQL's 63 bytes.
 _DATABASE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,59}")
 # Roles and databases that are there already.
-_TAKEN = frozenset({"exporter", "postgres", "replicator", "rewinder", "template0", "template1"})
+_TAKEN = frozenset({"exporter", "pgbouncer", "pooler", "postgres", "replicator", "rewinder", "template0", "template1"})
 _MAX_MEMBERS = 9
+_SETTING = re.compile(r"[\w.-]+", re.ASCII)
+# Connections that are not for the poolers: migrations, exporters, Patroni, and the superuser's own.
+_OTHER_CONNECTIONS = 10
 
 
 def errors(values: Mapping[str, Any]) -> list[Finding]:
@@ -64,6 +67,14 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
                 f"expected async or quorum with postgres_replicas {replicas}: no write would ever end",
             )
         )
+    check("postgres_pgbouncer_replicas", checks.between(values["postgres_pgbouncer_replicas"], 1, 10))
+    check("postgres_pgbouncer_pool_size", checks.between(values["postgres_pgbouncer_pool_size"], 1, 1000))
+    check("postgres_pgbouncer_max_clients", checks.between(values["postgres_pgbouncer_max_clients"], 1, 10000))
+    check("postgres_pgbouncer_pause_seconds", checks.between(values["postgres_pgbouncer_pause_seconds"], 5, 25))
+    check("postgres_pgbouncer_cpu_request", checks.quantity(values["postgres_pgbouncer_cpu_request"], "1m"))
+    check("postgres_pgbouncer_memory_request", checks.quantity(values["postgres_pgbouncer_memory_request"], "16Mi"))
+    check("postgres_pgbouncer_memory_limit", checks.quantity(values["postgres_pgbouncer_memory_limit"], "32Mi"))
+    found += setting_errors(values["postgres_pgbouncer_settings"])
     found += parameter_errors(values["postgres_parameters"])
     return found or size_errors(values)
 
@@ -103,22 +114,54 @@ def parameter_errors(parameters: Mapping[str, Any]) -> list[Finding]:
     return found
 
 
+def setting_errors(settings: Mapping[str, Any]) -> list[Finding]:
+    """Return the parameters that a session can't have, or whose values would break PgBouncer's configuration."""
+    found = []
+    for name, value in settings.items():
+        problem = ""
+        try:
+            normal_value(str(name), value)
+        except ValueError as error:
+            problem = str(error)
+        if not problem and not _SETTING.fullmatch(str(value)):
+            problem = "expected letters, digits, '.', '_' and '-'"
+        if problem:
+            found.append(Finding(f"postgres_pgbouncer_settings.{name}", value, problem))
+    return found
+
+
 def size_errors(values: Mapping[str, Any]) -> list[Finding]:
     """Return what does not fit together, once every single value is right."""
     found = []
-    for kind in ("cpu", "memory", "metrics_memory"):
+    for kind in ("cpu", "memory", "metrics_memory", "pgbouncer_memory"):
         request, limit = values[f"postgres_{kind}_request"], values[f"postgres_{kind}_limit"]
         if limit and parse_quantity(request) > parse_quantity(limit):
             found.append(
                 Finding(f"postgres_{kind}_request", request, f"expected at most postgres_{kind}_limit, {limit}")
             )
     try:
-        tuned_parameters(
+        tuned = tuned_parameters(
             int(parse_quantity(values["postgres_memory_limit"])),
             parse_quantity(values["postgres_cpu_limit"] or values["postgres_cpu_request"]),
             int(parse_quantity(values["postgres_volume_size"])),
             values["postgres_parameters"],
         )
     except ValueError as error:
-        found.append(Finding("postgres_parameters", dict(values["postgres_parameters"]), str(error)))
-    return found
+        return [*found, Finding("postgres_parameters", dict(values["postgres_parameters"]), str(error))]
+    return found + pool_errors(values, int(tuned["max_connections"]))
+
+
+def pool_errors(values: Mapping[str, Any], connections: int) -> list[Finding]:
+    """Return whether the poolers would ask for more connections than the server has."""
+    size, replicas = values["postgres_pgbouncer_pool_size"], values["postgres_pgbouncer_replicas"]
+    most = (connections - _OTHER_CONNECTIONS) // replicas
+    if not values["postgres_pgbouncer_enabled"] or size <= most:
+        return []
+    return [
+        Finding(
+            "postgres_pgbouncer_pool_size",
+            size,
+            f"expected at most {most} with {replicas} replicas: the server has {connections} connections, and "
+            f"{_OTHER_CONNECTIONS} are for others (postgres_memory_limit or max_connections in postgres_parameters)",
+        )
+    ]

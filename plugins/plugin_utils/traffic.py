@@ -35,7 +35,7 @@ def network_policies(traffic: Sequence[Flow], ends: Ends, namespace: str) -> lis
             raise ValueError(f"end {name}: expected one peer with pod_labels, since it lies in {namespace}")
         coming = [_rule("from", ends[flow["from"]], flow) for flow in traffic if flow["to"] == name]
         going = [_rule("to", ends[flow["to"]], flow) for flow in traffic if flow["from"] == name]
-        if not coming and not going:
+        if not any(coming) and not any(going):
             continue
         policies.append(
             {

@@ -71,8 +71,9 @@ def start() -> None:
     data.mkdir(parents=True, exist_ok=True)
     config: dict[str, object] = {}
     if lacks_sys_resource():
-        runtime = str(HERE / "runtime" / "runc-without-sys-resource")
-        config = {"runtimes": {"limited": {"path": runtime}}, "default-runtime": "limited"}
+        # A copy: the daemon may outlive this checkout.
+        runtime = shutil.copy(HERE / "runtime" / "runc-without-sys-resource", cache())
+        config = {"runtimes": {"limited": {"path": str(runtime)}}, "default-runtime": "limited"}
     (RUN / "daemon.json").write_text(json.dumps(config))
     log = (cache() / "dockerd.log").open("ab")
     argv = [

@@ -25,6 +25,7 @@ Origin = Literal["upstream", "built here", "not to be had"]
 OWNED = {
     "postgres": PROJECT / "images" / "postgres",
     "postgres_exporter": PROJECT / "images" / "postgres_exporter",
+    "pgbouncer": PROJECT / "images" / "pgbouncer",
     "exchange": PROJECT,
 }
 

@@ -21,6 +21,8 @@ PACKAGES = {
     "iptables": "iptables",
     "ip": "iproute2",
     "curl": "curl",
+    # The application's pages are tested in it.
+    "chromium": "chromium",
 }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
 from browser import Browser
-from conftest import CONTEXT, INVENTORIES, KUBECONFIG, Cluster, eventually
+from conftest import CONTEXT, INVENTORIES, KUBECONFIG, Cluster, eventually, no_secret_in, run_playbook
 
 ADDRESS = os.environ.get("TEST_ADDRESS") or ("127.0.0.2" if "build/test" in "".join(INVENTORIES) else "127.0.0.1")
 
@@ -108,3 +109,36 @@ def test_containers_run_without_rights(cluster: Cluster, namespace: str, selecto
     status = host.file("/proc/1/status").content_string
     assert "CapEff:\t0000000000000000" in status
     assert "NoNewPrivs:\t1" in status
+
+
+def credentials(cluster: Cluster, name: str) -> dict[str, str]:
+    """Return what a Secret of the database holds."""
+    found = cluster.kind("Secret").get(name=name, namespace="exchange-database").to_dict()["data"]
+    return {key: base64.b64decode(value).decode() for key, value in found.items()}
+
+
+def test_every_password_changes_while_the_page_is_served(browser: Browser, cluster: Cluster) -> None:
+    names = ["postgres-app", "postgres-credentials", "postgres-exporter"]
+    before = {name: credentials(cluster, name) for name in names}
+    finished, answers = threading.Event(), []
+
+    def visit() -> None:
+        while not finished.is_set():
+            answers.append(browser.open("/accounts/login/").status)
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    run = run_playbook("playbooks/rotate_passwords.yml")
+    finished.set()
+    visitor.join(60)
+    assert run.code == 0, run.output
+    assert len(answers) > 10
+    assert set(answers) == {200}
+    after = {name: credentials(cluster, name) for name in names}
+    assert after["postgres-app"]["username"] != before["postgres-app"]["username"]
+    for name in names:
+        changed = {key for key in after[name] if after[name][key] != before[name][key]}
+        assert {key for key in after[name] if "password" in key} <= changed
+    no_secret_in(run.output, cluster)
+    again = run_playbook("site.yml")
+    assert (again.code, again.changed) == (0, 0), again.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -315,6 +316,50 @@ def test_a_new_revision_replaces_each_member_once_and_the_primary_last(cluster: 
     created = {pod["metadata"]["name"]: pod["metadata"]["creationTimestamp"] for pod in pods(cluster)}
     assert created[was] == max(created.values()), f"{created} after {time.monotonic() - start:.0f} s"
     assert run_playbook(PLAYBOOK).code == 0
+
+
+def test_the_isolation_drill_says_what_it_saw_and_leaves_nothing(cluster: Cluster) -> None:
+    eventually("three members", lambda: whole(cluster))
+    drill = run_playbook("playbooks/isolation.yml")
+    assert drill.code == 0, drill.output
+    assert "This cluster enforces NetworkPolicies." in drill.output or "DOES NOT ENFORCE" in drill.output
+    assert "WRONG" not in drill.output
+    left = {"label_selector": "cryptoexchange.platform/drill"}
+    assert cluster.items("Pod", **left) == cluster.items("NetworkPolicy", "networking.k8s.io/v1", **left) == []
+    assert "drill-isolation" not in [item["metadata"]["name"] for item in cluster.items("Namespace")]
+
+
+def test_pgbouncer_lets_its_clients_wait_in_a_switchover(cluster: Cluster, client: Client) -> None:
+    pooled = ["-e", '{"postgres_pgbouncer_enabled": true}']
+    first = run_playbook(PLAYBOOK, *pooled)
+    assert first.code == 0, first.output
+    assert run_playbook(PLAYBOOK, *pooled).changed == 0
+    through = ["-h", f"pgbouncer.{DATABASE}.svc"]
+    assert client.psql("SELECT current_user || current_setting('lock_timeout')", *through) == (0, "exchange5s\n")
+    for arguments in (["-U", "postgres"], ["-U", "exchange"], ["-d", "postgres"], ["-d", "sslmode=disable"]):
+        assert client.psql("SELECT 1", *through, *arguments)[0] != 0
+    assert client.psql("DELETE FROM kept")[0] == 0
+    # A hundred transactions of one session, over a switchover: all of them get through.
+    transaction = "INSERT INTO kept SELECT nextval('kept_id_seq') FROM pg_sleep(0.3)"
+    commands = [word for _ in range(100) for word in ("-c", transaction)]
+    # A connection to the API of its own: this one belongs to another thread.
+    api: Any = cast("Any", CoreV1Api)(Cluster().client.client)
+    answer: list[tuple[int, str]] = []
+    writer = threading.Thread(
+        target=lambda: answer.append(
+            run(api, APP, CLIENT, ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *through, *commands])
+        )
+    )
+    was = primary(cluster)
+    writer.start()
+    switched = run_playbook("playbooks/switchover.yml", *pooled)
+    writer.join(120)
+    assert switched.code == 0, switched.output
+    assert answer == [(0, "")]
+    assert primary(cluster) not in {"", was}
+    assert client.value("SELECT count(*) FROM kept") == "100"
+    gone = run_playbook(PLAYBOOK, "-e", "platform_prune=true")
+    assert gone.code == 0, gone.output
 
 
 @pytest.mark.usefixtures("row")

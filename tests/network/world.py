@@ -63,7 +63,10 @@ def matrix() -> Matrix:
 def policies() -> tuple[Data, ...]:
     """Return the NetworkPolicies of all namespaces."""
     release = exchange_values.values(
-        app({"exchange_app_metrics_from": [{"namespace": "monitoring"}]}), PLATFORM, NONE, CHECKSUMS
+        app({"exchange_app_metrics_from": [{"namespace": "monitoring"}]}),
+        {**PLATFORM, "database_host": "pgbouncer.exchange-database.svc"},
+        NONE,
+        CHECKSUMS,
     )
     rendered = [
         *render("platform", "default").objects,

@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
 RESULTS = PROJECT / "build" / "prove"
 
-# In this order; each is a program that writes its raw results to build/prove and can go on where it was stopped.
-CAMPAIGNS = ["interrupted_runs"]
+
+@dataclass(frozen=True)
+class Campaign:
+    """A program that can go on where it was stopped, or is short; its raw results are kept in build/prove."""
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path = PROJECT
+    # It prints its result instead of writing it.
+    printed: bool = False
+
+
+# In this order: what needs no cluster first.
+CAMPAIGNS = [
+    Campaign("traders", ("-m", "testing.traders", "10000"), PROJECT / "app", printed=True),
+    Campaign(
+        "kill_trials",
+        ("-m", "testing.kill_trials", "--trials", "50", "--results", str(RESULTS / "kill_trials.jsonl")),
+        PROJECT / "app",
+    ),
+    Campaign("interrupted_runs", (str(HERE / "interrupted_runs.py"),)),
+]
 
 
 def main() -> int:
     """Run what is left; stop at the first campaign that fails."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for number, name in enumerate(CAMPAIGNS, 1):
-        done = RESULTS / f"{name}.done"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    for number, campaign in enumerate(CAMPAIGNS, 1):
+        done = RESULTS / f"{campaign.name}.done"
         if done.exists():
-            print(f"==> {number}/{len(CAMPAIGNS)} {name}: done before (remove {done} to repeat it)", flush=True)
+            print(
+                f"==> {number}/{len(CAMPAIGNS)} {campaign.name}: done before (remove {done} to repeat it)", flush=True
+            )
             continue
-        print(f"==> {number}/{len(CAMPAIGNS)} {name}", flush=True)
-        if subprocess.run([sys.executable, HERE / f"{name}.py"], cwd=PROJECT, check=False).returncode != 0:
-            print(f"FAILED: {name}; `make prove` goes on from there", file=sys.stderr)
+        print(f"==> {number}/{len(CAMPAIGNS)} {campaign.name}", flush=True)
+        with (RESULTS / f"{campaign.name}.json").open("w") if campaign.printed else nullcontext() as output:
+            command = [sys.executable, *campaign.command]
+            ended = subprocess.run(command, cwd=campaign.folder, env=environment, stdout=output, check=False)
+        if ended.returncode != 0:
+            print(f"FAILED: {campaign.name}; `make prove` goes on from there", file=sys.stderr)
             return 1
         done.touch()
     print(f"all campaigns passed; raw results in {RESULTS}")

@@ -123,7 +123,7 @@ def test_prices_on_the_axis_are_round(low: str, high: str, labels: list[str]) ->
 def test_any_price_can_be_drawn(price: str, decimals: int) -> None:
     chart = draw([candle(0, (price,) * 4)], 60, NARROW, decimals=decimals, last=Decimal(price) * 3)
     assert chart
-    labels = [tick.label for tick in chart.prices]
+    labels = [tick.label for tick in chart.prices if tick.label]
     assert len(labels) == len(set(labels)) <= NARROW.price_ticks + 1
 
 
@@ -157,4 +157,7 @@ def test_the_last_price_has_a_line_even_beyond_the_candles() -> None:
     assert chart.last
     assert chart.last.label == "20.00"
     assert chart.last.position < chart.bars[0].wick_top
+    written = {tick.label: tick.position for tick in chart.prices}
+    assert "18.00" in written
+    assert "20.00" not in written, "nothing is written below the last price"
     assert drawn([candle(0, ("10", "12", "9", "11"))]).last is None

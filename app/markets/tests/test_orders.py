@@ -207,3 +207,20 @@ def test_cancelling_what_is_not_there(traders: dict[str, User]) -> None:
     place(bob, BUY, "1")
     with pytest.raises(OrderClosed):
         cancel_order(alice, waiting.pk)
+
+
+def test_numbers_as_large_and_as_fine_as_they_get(make_user: Callable[[str], User]) -> None:
+    alice, bob = make_user("alice"), make_user("bob")
+    most, quantity = Decimal("999999999999.999999999999999999"), Decimal("999999999999.999")
+    for user, code, amount in ((alice, "ETH", most), (bob, "BTC", Decimal(10) ** 12)):
+        confirm_transfer(request_deposit(user, Asset.objects.get(pk=code), amount, "much").pk)
+    place_order(alice, OrderRequest("ETH-BTC", SELL, quantity, Decimal("0.09001")), "large")
+    place_order(bob, OrderRequest("ETH-BTC", BUY, quantity - Decimal("0.001"), None), "large")
+    place_order(bob, OrderRequest("ETH-BTC", BUY, Decimal("0.001"), None), "small")
+    # 0.2 % of the ETH and 0.1 % of the BTC stay with the house, each trade's cut off at the smallest unit.
+    assert owned(bob, "ETH") == (Decimal("997999999999.999002"), 0)
+    assert owned(alice, "ETH") == (most - quantity, 0)
+    value = (quantity * Decimal("0.09001")).normalize()
+    assert owned(bob, "BTC") == (Decimal(10) ** 12 - value, 0)
+    assert owned(alice, "BTC") == (Decimal("89919990000.00000000") - Decimal("0.00008991"), 0)
+    check_books()

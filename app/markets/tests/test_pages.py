@@ -117,7 +117,9 @@ def test_book_and_trades(client: Client, alice: User, bob: User) -> None:
     assert "49,990.00" in live
 
 
-@pytest.mark.parametrize(("interval", "shown"), [("", "1h"), ("1m", "1m"), ("5m", "5m"), ("1d", "1d"), ("7w", "1h"), ("\x00", "1h")])
+@pytest.mark.parametrize(
+    ("interval", "shown"), [("", "1h"), ("1m", "1m"), ("5m", "5m"), ("1d", "1d"), ("7w", "1h"), ("\x00", "1h")]
+)
 def test_chart_of_an_interval(client: Client, db: None, interval: str, shown: str) -> None:
     del db
     start = timezone.now().replace(second=0, microsecond=0) - timedelta(hours=10)

@@ -34,6 +34,15 @@ NAMES = ("alice", "bob", "carol")
 # Few prices and quantities, so that orders meet; odd ones, so that fees are rounded.
 PRICES = {"BTC-USDC": ("100.01", "100.02", "100.03"), "ETH-BTC": ("0.05001", "0.05002", "0.05003")}
 QUANTITIES = {"BTC-USDC": ("0.0001", "0.5", "1", "2.0003"), "ETH-BTC": ("0.001", "1", "3.007", "10")}
+# Nobody has a bit of everything: accounts are opened by what trades bring, too.
+BEGIN_WITH = [
+    ("alice", "BTC", 2),
+    ("alice", "ETH", 20),
+    ("bob", "BTC", 2),
+    ("bob", "USDC", 200),
+    ("carol", "ETH", 20),
+    ("carol", "USDC", 200),
+]
 UNITS = {"BTC": Decimal("0.00000001"), "ETH": Decimal("0.000000000000000001"), "USDC": Decimal("0.000001")}
 MAKER_FEE, TAKER_FEE = Decimal("0.001"), Decimal("0.002")
 # Fewer than the exchange's, so that it is reached.
@@ -99,9 +108,8 @@ class Exchange(RuleBasedStateMachine):
         self.assets = {code: Asset.objects.get(pk=code) for code in UNITS}
         self.model = Model()
         self.requests = 0
-        for name in NAMES:
-            for code, amount in (("BTC", 2), ("ETH", 20), ("USDC", 200)):
-                self.deposit(name, code, amount)
+        for name, code, amount in BEGIN_WITH:
+            self.deposit(name, code, amount)
 
     def _key(self) -> str:
         self.requests += 1

@@ -150,12 +150,18 @@ def test_rows_of_others_are_not_in_it(
 
 
 def test_all_of_it_with_few_queries(
-    customer_client: Client, user: User, btc: Asset, django_assert_max_num_queries: DjangoAssertNumQueries
+    customer_client: Client,
+    user: User,
+    btc: Asset,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(120):
         confirm_transfer(request_deposit(user, btc, Decimal(number + 1), f"key-{number}").pk)
-    with django_assert_max_num_queries(8):
+    monkeypatch.setattr("wallet.history.PORTION", 50)
+    with django_assert_max_num_queries(8) as queries:
         rows = read(customer_client, "movements")
+    assert not any("CURSOR" in query["sql"] for query in queries.captured_queries), "none survives a pooler"
     assert [Decimal(row["amount"]) for row in rows] == [Decimal(number) for number in range(120, 0, -1)]
 
 

@@ -231,7 +231,7 @@ def test_dashboard_needs_as_many_queries_for_more(
 ) -> None:
     for number in range(10):
         request_withdrawal(funded, eur, Decimal(1), "IBAN", f"key-{number}")
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         customer_client.get("/wallet/")
 
 

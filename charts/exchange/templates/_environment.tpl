@@ -1,6 +1,6 @@
 {{/*
-Environment of a process. Call with (dict "root" $ "process" <map with env and secretEnv>). What env and secretEnv set
-replaces what the chart would.
+Environment of a process. Call with (dict "root" $ "process" <map with env and secretEnv, and "direct" true for all but the
+web's>). What env and secretEnv set replaces what the chart would.
 */}}
 {{- define "exchange.environment" -}}
 {{- $v := .root.Values }}
@@ -9,9 +9,10 @@ replaces what the chart would.
 {{- $set := concat (keys $secrets) (keys $texts) }}
 {{- $db := $v.database }}
 {{- if $db.host }}
+{{- $host := ternary ($db.directHost | default $db.host) $db.host (default false .process.direct) }}
 {{- $certificate := ternary $db.caPath "" (ne $db.caKey "") }}
 {{- $fixed := list
-      (list $db.env.host $db.host) (list $db.env.port $db.port) (list $db.env.name $db.name)
+      (list $db.env.host $host) (list $db.env.port $db.port) (list $db.env.name $db.name)
       (list $db.env.sslmode $db.sslmode) (list $db.env.sslrootcert $certificate) }}
 {{- if $db.libpq.enabled }}
 {{- $fixed = concat $fixed (list
@@ -36,7 +37,7 @@ replaces what the chart would.
 - name: "{{ $db.env.url }}_PASSWORD"
   valueFrom: {secretKeyRef: {name: {{ $db.secret }}, key: {{ $db.url.passwordKey }}}}
 - name: {{ $db.env.url | quote }}
-  value: {{ printf "%s://$(%s_USER):$(%s_PASSWORD)@%s:%d/%s?sslmode=%s%s" $db.url.scheme $db.env.url $db.env.url $db.host (int $db.port) $db.name $db.sslmode (ternary (printf "&sslrootcert=%s" $certificate) "" (ne $certificate "")) | quote }}
+  value: {{ printf "%s://$(%s_USER):$(%s_PASSWORD)@%s:%d/%s?sslmode=%s%s" $db.url.scheme $db.env.url $db.env.url $host (int $db.port) $db.name $db.sslmode (ternary (printf "&sslrootcert=%s" $certificate) "" (ne $certificate "")) | quote }}
 {{- end }}
 {{- end }}
 {{- if $v.hosts }}

@@ -17,6 +17,7 @@ SELECT json_build_object(
                            FROM aclexplode(coalesce(datacl, acldefault('d', datdba)))
                            WHERE privilege_type = 'CONNECT'), '[]')))
     FROM pg_database),
+  'lookup', (SELECT prosrc FROM pg_proc WHERE oid = to_regprocedure('public.pooler_lookup(text)')),
   'settings', (SELECT json_object_agg(name, json_build_object(
       'value', setting, 'configured', coalesce(sourcefile LIKE '%/postgresql.conf', false)))
     FROM pg_settings WHERE context = 'postmaster'))

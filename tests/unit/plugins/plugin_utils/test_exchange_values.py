@@ -8,7 +8,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cryptoexchange.platform.plugins.filter.exchange_app import exchange_plan
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import exchange_values
-from unit.charts.test_exchange import render
+from unit.charts.test_exchange import pod_of, render
 from unit.plugins.plugin_utils.exchange_app_role import app
 
 PLATFORM: dict[str, Any] = {
@@ -24,6 +24,7 @@ PLATFORM: dict[str, Any] = {
     "namespace_database": "exchange-database",
     "database_mode": "internal",
     "database_host": "postgres-rw.exchange-database.svc",
+    "database_primary_host": "postgres-rw.exchange-database.svc",
     "database_port": 5432,
     "database_name": "exchange",
     "database_sslmode": "verify-full",
@@ -212,3 +213,47 @@ def test_a_checksum_changes_with_the_content_and_says_nothing_about_it() -> None
 
 def test_parts_of_a_url_are_encoded() -> None:
     assert exchange_values.url_encoded("p@ss/w:rd?#%") == "p%40ss%2Fw%3Ard%3F%23%25"
+
+
+def test_behind_a_pooler_only_the_web_goes_there_and_policies_open_the_way_to_both() -> None:
+    pooler = {**PLATFORM, "database_host": "pgbouncer.exchange-database.svc"}
+    changed = {"exchange_app_workers": [WORKER], "exchange_app_cron_jobs": [JOB]}
+    objects = render(exchange_values.values(app(changed), pooler, NONE, CHECKSUMS))
+    hosts = {
+        item["metadata"]["name"]: variable["value"]
+        for item in objects
+        if item["kind"] in {"Deployment", "Job", "CronJob"}
+        for container in pod_of(item)["spec"]["containers"]
+        for variable in container["env"]
+        if variable["name"] == "DATABASE_HOST"
+    }
+    primary = "postgres-rw.exchange-database.svc"
+    assert hosts == {
+        "exchange-web": "pgbouncer.exchange-database.svc",
+        "exchange-migrate": primary,
+        "exchange-queue": primary,
+        "exchange-nightly": primary,
+    }
+    policy = next(i for i in objects if i["kind"] == "NetworkPolicy" and i["metadata"]["name"] == "exchange")
+    way = next(rule for rule in policy["spec"]["egress"] if rule["ports"][0]["port"] == 5432)
+    assert [peer["podSelector"]["matchLabels"] for peer in way["to"]] == [{"app.kubernetes.io/instance": "exchange"}]
+
+
+def test_a_url_goes_there_as_well() -> None:
+    pooler = {**PLATFORM, "database_host": "pgbouncer.exchange-database.svc"}
+    changed = {"exchange_app_database_env": {**app()["exchange_app_database_env"], "url": "DATABASE_URL"}}
+    objects = render(exchange_values.values(app(changed), pooler, NONE, CHECKSUMS))
+    urls = {
+        item["kind"]: variable["value"].rpartition("@")[2].partition(":")[0]
+        for item in objects
+        if item["kind"] in {"Deployment", "Job"} and item["metadata"]["name"] in {"exchange-web", "exchange-migrate"}
+        for variable in pod_of(item)["spec"]["containers"][0]["env"]
+        if variable["name"] == "DATABASE_URL"
+    }
+    assert urls == {"Deployment": "pgbouncer.exchange-database.svc", "Job": "postgres-rw.exchange-database.svc"}
+
+
+def test_without_one_everything_goes_where_the_application_goes() -> None:
+    assert exchange_values.values(app(), PLATFORM, NONE, CHECKSUMS)["database"]["directHost"] == ""
+    external = {**PLATFORM, "database_mode": "external", "database_host": "db.example.com"}
+    assert exchange_values.values(app(), external, NONE, CHECKSUMS)["database"]["directHost"] == ""

@@ -114,6 +114,28 @@ def test_one_difference(actual: dict[str, Any], expected: list[str]) -> None:
     assert shown(actual, WANTED) == expected
 
 
+LOOKUP = {"roles": [], "databases": [], "lookup": {"role": "pooler", "logins": ["shop_a", "it's"]}}
+LOOKUP_SOURCE = (
+    "SELECT rolname::text, rolpassword FROM pg_authid WHERE rolname = login AND rolname IN ('shop_a', 'it''s')"
+)
+
+
+def test_a_role_that_looks_up_verifiers_gets_all_it_needs_in_one_transaction() -> None:
+    (statement,) = shown(DONE, LOOKUP)
+    assert "SECURITY DEFINER SET search_path = pg_catalog" in statement
+    assert literal(LOOKUP_SOURCE) in statement
+    assert statement.endswith(
+        "; REVOKE ALL ON FUNCTION public.pooler_lookup(text) FROM PUBLIC"
+        '; GRANT EXECUTE ON FUNCTION public.pooler_lookup(text) TO "pooler"'
+    )
+
+
+def test_a_lookup_that_is_there_stays() -> None:
+    assert shown({**DONE, "lookup": LOOKUP_SOURCE}, LOOKUP) == []
+    assert len(shown({**DONE, "lookup": LOOKUP_SOURCE + " "}, LOOKUP)) == 1
+    assert shown({**DONE, "lookup": LOOKUP_SOURCE}, WANTED) == []
+
+
 MONITOR: dict[str, Any] = {"name": "watcher", "login": True, "member_of": ["pg_monitor"], "connection_limit": 5}
 
 

@@ -43,6 +43,13 @@ def errors(changed: dict[str, Any]) -> list[str]:
         {"postgres_memory_limit": "256Mi", "postgres_memory_request": "256Mi"},
         {"postgres_parameters": {"work_mem": "16MB", "max_connections": 60, "jit": False}},
         {"platform_database_name": "other_shop1"},
+        {
+            "postgres_pgbouncer_enabled": True,
+            "postgres_pgbouncer_pool_mode": "session",
+            "postgres_pgbouncer_settings": {},
+        },
+        # Not in use: nobody's connections.
+        {"postgres_pgbouncer_pool_size": 50},
         {"postgres_archive_to": [{"namespace": "store"}, {"cidr": "10.0.0.0/8"}], "postgres_archive_ports": [9000]},
         # With a database of somebody else's nothing of this role is used.
         {"platform_database_mode": "external", "postgres_replicas": 0},
@@ -100,6 +107,32 @@ def test_allowed(changed: dict[str, Any]) -> None:
         ({"postgres_termination_grace_seconds": 5}, "postgres_termination_grace_seconds is 5: expected 30 to 3600"),
         ({"postgres_api_server_ports": []}, "postgres_api_server_ports is []: expected at least one port"),
         ({"postgres_api_server_ports": [443, 0]}, "postgres_api_server_ports[1] is 0: expected 1 to 65535"),
+        ({"postgres_pgbouncer_enabled": "some"}, "postgres_pgbouncer_enabled is 'some'"),
+        ({"postgres_pgbouncer_replicas": 0}, "postgres_pgbouncer_replicas is 0: expected 1 to 10"),
+        ({"postgres_pgbouncer_pool_mode": "statement"}, "postgres_pgbouncer_pool_mode is 'statement'"),
+        ({"postgres_pgbouncer_pool_size": 0}, "postgres_pgbouncer_pool_size is 0: expected 1 to 1000"),
+        ({"postgres_pgbouncer_max_clients": 0}, "postgres_pgbouncer_max_clients is 0: expected 1 to 10000"),
+        ({"postgres_pgbouncer_pause_seconds": 60}, "postgres_pgbouncer_pause_seconds is 60: expected 5 to 25"),
+        (
+            {"postgres_pgbouncer_cpu_request": "x"},
+            "postgres_pgbouncer_cpu_request is 'x': expected a Kubernetes quantity",
+        ),
+        ({"postgres_pgbouncer_memory_request": "1Ki"}, "postgres_pgbouncer_memory_request is '1Ki': expected at least"),
+        (
+            {"postgres_pgbouncer_memory_limit": "1Mi"},
+            "postgres_pgbouncer_memory_limit is '1Mi': expected at least 32Mi",
+        ),
+        (
+            {"postgres_pgbouncer_memory_request": "1Gi"},
+            "postgres_pgbouncer_memory_request is '1Gi': expected at most postgres_pgbouncer_memory_limit, 128Mi",
+        ),
+        ({"postgres_pgbouncer_settings": {"lock_timeuot": "5s"}}, "postgres_pgbouncer_settings.lock_timeuot is '5s'"),
+        ({"postgres_pgbouncer_settings": {"search_path": "a'; DROP"}}, "expected letters, digits, '.', '_' and '-'"),
+        (
+            {"postgres_pgbouncer_enabled": True, "postgres_pgbouncer_pool_size": 50},
+            "postgres_pgbouncer_pool_size is 50: expected at most 36 with 2 replicas: the server has 82 connections",
+        ),
+        ({"platform_database_name": "pgbouncer"}, "platform_database_name is 'pgbouncer': expected a name other than"),
         ({"postgres_metrics": "some"}, "postgres_metrics is 'some'"),
         (
             {"postgres_metrics_from": [{"namespace": ""}]},

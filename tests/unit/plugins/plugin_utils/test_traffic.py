@@ -55,8 +55,10 @@ def test_within_the_namespace_it_opens_both_sides() -> None:
     ],
 )
 def test_an_end_or_port_list_that_is_empty_opens_nothing(flow: dict[str, Any]) -> None:
-    spec = policy(flow)
-    assert spec["ingress"] == spec["egress"] == []
+    assert network_policies([flow], ENDS, "data") == []
+    spec = policy(flow, {"from": "database", "to": "office", "ports": [1]})
+    assert spec["ingress"] == []
+    assert [rule["ports"] for rule in spec["egress"]] == [[{"port": 1, "protocol": "TCP"}]]
 
 
 def test_anything_has_ports_alone() -> None:
