@@ -37,17 +37,14 @@ def network_policies(traffic: Sequence[Flow], ends: Ends, namespace: str) -> lis
         going = [_rule("to", ends[flow["to"]], flow) for flow in traffic if flow["from"] == name]
         if not any(coming) and not any(going):
             continue
-        policies.append(
-            {
-                "name": name,
-                "spec": {
-                    "podSelector": {"matchLabels": dict(ends[name][0]["pod_labels"])},
-                    "policyTypes": ["Ingress", "Egress"],
-                    "ingress": [rule for rule in coming if rule],
-                    "egress": [rule for rule in going if rule],
-                },
-            }
-        )
+        rules = {"ingress": [rule for rule in coming if rule], "egress": [rule for rule in going if rule]}
+        spec = {
+            "podSelector": {"matchLabels": dict(ends[name][0]["pod_labels"])},
+            "policyTypes": ["Ingress", "Egress"],
+            # The API server drops an empty list, and would call each further run a change.
+            **{direction: some for direction, some in rules.items() if some},
+        }
+        policies.append({"name": name, "spec": spec})
     return policies
 
 
