@@ -60,7 +60,7 @@ def test_two_people_trade(site: Site) -> None:
         expect(buyer.locator("#interval-1m")).to_have_attribute("aria-current", "true")
 
         seller.get_by_role("button", name="Cancel order").click()
-        expect(seller.locator("#own")).to_contain_text("is cancelled.")
+        expect(seller.locator("#own-said")).to_contain_text("is cancelled.")
         expect(buyer.locator("#book .asks")).to_contain_text("Nobody sells")
         history(buyer, "1,000", "Buy")
         history(seller, "1,000", "Sell")

@@ -103,15 +103,17 @@ def cancel(request: HttpRequest, order_id: int) -> HttpResponse:
     except UnknownOrder:
         raise Http404 from None
     except LedgerError as error:
-        messages.error(request, str(error))
+        level, text = messages.ERROR, str(error)
         code = Order.objects.values_list("market", flat=True).get(pk=order_id)
     else:
-        messages.success(request, f"Order {cancelled.pk} is cancelled.")
-        code = cancelled.market_id
-    if htmx(request):
-        response = render(request, "markets/_own.html", own_context(request, find(code)))
-        return trigger_client_event(response, ORDERS_CHANGED)
-    return redirect("markets:market", code)
+        level, text, code = messages.SUCCESS, f"Order {cancelled.pk} is cancelled.", cancelled.market_id
+    if not htmx(request):
+        messages.add_message(request, level, text)
+        return redirect("markets:market", code)
+    # Not as a message: the next page that the customer fetches, in whichever tab, would show it.
+    said = {"tags": messages.DEFAULT_TAGS[level], "text": text}
+    response = render(request, "markets/_own.html", own_context(request, find(code)) | {"said": said})
+    return trigger_client_event(response, ORDERS_CHANGED)
 
 
 def find(code: str) -> Market:
