@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -270,6 +271,8 @@ def main() -> int:
     arguments = parser.parse_args()
     folder = PROJECT / "build" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
+    # Stopped from outside it cleans up as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     server = Server(DURABLE)
     try:
         return measure(server, arguments, folder)
