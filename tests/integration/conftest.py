@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes import config
+from kubernetes import config as kubernetes_config
 from openshift.dynamic import DynamicClient
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -26,6 +26,20 @@ CONTEXT = os.environ.get("TEST_CONTEXT") or None
 INVENTORIES = os.environ.get("TEST_INVENTORIES", "inventories/kind").split(":")
 
 NAMESPACES = ["exchange-platform", "exchange-database", "exchange"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what the marker means."""
+    config.addinivalue_line("markers", "campaign: long; runs with CAMPAIGN=yes alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave long tests to campaigns."""
+    if os.environ.get("CAMPAIGN") == "yes":
+        return
+    left_out = [item for item in items if item.get_closest_marker("campaign")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,7 @@ class Cluster:
 
     def __init__(self) -> None:
         """Connect to the cluster that the environment names."""
-        self.client = DynamicClient(config.new_client_from_config(str(KUBECONFIG), CONTEXT))
+        self.client = DynamicClient(kubernetes_config.new_client_from_config(str(KUBECONFIG), CONTEXT))
 
     def kind(self, kind: str, api_version: str = "v1") -> Any:
         """Return the resource of a kind."""

@@ -117,6 +117,7 @@ def credentials(cluster: Cluster, name: str) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in found.items()}
 
 
+@pytest.mark.campaign
 def test_every_password_changes_while_the_page_is_served(browser: Browser, cluster: Cluster) -> None:
     names = ["postgres-app", "postgres-credentials", "postgres-exporter"]
     before = {name: credentials(cluster, name) for name in names}

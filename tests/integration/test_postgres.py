@@ -188,6 +188,7 @@ def metrics(client: Client, pod: str) -> dict[str, float]:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
+@pytest.mark.campaign
 def test_each_member_has_an_exporter_that_sees_it(cluster: Cluster, client: Client) -> None:
     eventually("three members", lambda: whole(cluster))
     for pod in pods(cluster):
@@ -318,6 +319,7 @@ def test_a_new_revision_replaces_each_member_once_and_the_primary_last(cluster: 
     assert run_playbook(PLAYBOOK).code == 0
 
 
+@pytest.mark.campaign
 def test_the_isolation_drill_says_what_it_saw_and_leaves_nothing(cluster: Cluster) -> None:
     eventually("three members", lambda: whole(cluster))
     drill = run_playbook("playbooks/isolation.yml")
@@ -329,6 +331,7 @@ def test_the_isolation_drill_says_what_it_saw_and_leaves_nothing(cluster: Cluste
     assert "drill-isolation" not in [item["metadata"]["name"] for item in cluster.items("Namespace")]
 
 
+@pytest.mark.campaign
 def test_pgbouncer_lets_its_clients_wait_in_a_switchover(cluster: Cluster, client: Client) -> None:
     pooled = ["-e", '{"postgres_pgbouncer_enabled": true}']
     first = run_playbook(PLAYBOOK, *pooled)
@@ -362,6 +365,7 @@ def test_pgbouncer_lets_its_clients_wait_in_a_switchover(cluster: Cluster, clien
     assert gone.code == 0, gone.output
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("row")
 def test_a_drill_proves_a_switchover_and_leaves_nothing(cluster: Cluster, client: Client, tmp_path: Path) -> None:
     refused = run_playbook("playbooks/verify.yml", "-e", "verify_production=true")
