@@ -241,10 +241,18 @@ def plans() -> dict[str, dict[str, Any]]:
 
 
 def index_of(plan: Mapping[str, Any]) -> str:
-    """Return the index that orders are read by; empty if there is none, as the planner does with a handful of orders."""
+    """Return the index that orders are read by; none if there are so few that it doesn't pay."""
     if plan.get("Relation Name") == "markets_order":
-        return str(plan.get("Index Name", ""))
+        return str(plan.get("Index Name", "no index"))
     return next((name for below in plan.get("Plans", []) if (name := index_of(below))), "")
+
+
+def traded_share(acknowledged: Sequence[int]) -> float:
+    """Return which share of the orders has traded by now."""
+    from markets.models import Order
+
+    traded = set(Order.objects.filter(filled__gt=0).values_list("pk", flat=True))
+    return sum(number in traded for number in acknowledged) / max(1, len(acknowledged))
 
 
 def lost(acknowledged: Sequence[int]) -> list[int]:
@@ -319,19 +327,20 @@ def measure(server: Server, arguments: argparse.Namespace, folder: Path) -> int:
     refused = sum((Counter(run["statuses"]) for run in loads), Counter())
     missing = lost(acknowledged)
     checked = manage(variables, "check_books", "--json", timeout_seconds=600)
-    report = {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "load_before": os.getloadavg()},
+    report: dict[str, Any] = {
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "load_average": os.getloadavg()},
         "postgresql": server.settings,
         "clients": CLIENTS,
         "trials": trials,
         "depths": depths,
         "statuses": dict(refused),
         "acknowledged_orders": len(acknowledged),
+        "traded_share": traded_share(acknowledged),
         "missing_orders": missing,
         "check_books": json.loads(checked.stdout or "{}"),
     }
     (folder / "app.json").write_text(json.dumps(report, indent=1, default=str))
-    summarize(trials, depths)
+    summarize(trials, depths, report["traded_share"])
     if missing or checked.returncode:
         return fail(f"lost: {len(missing)} acknowledged orders; check_books said {checked.stdout} {checked.stderr}")
     if set(refused) != {"201"}:
@@ -339,7 +348,7 @@ def measure(server: Server, arguments: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-def summarize(trials: Sequence[Mapping[str, Any]], depths: Sequence[Mapping[str, Any]]) -> None:
+def summarize(trials: Sequence[Mapping[str, Any]], depths: Sequence[Mapping[str, Any]], traded_share: float) -> None:
     """Print the table and the summary."""
 
     def median(name: str, figure: str) -> float:
@@ -388,6 +397,7 @@ def summarize(trials: Sequence[Mapping[str, Any]], depths: Sequence[Mapping[str,
             )
         for name, plan in row["plans"].items():
             rows.append((f"{name}, {waiting}", plan["pages"], "pages", f"{plan['index']}, {plan['ms']:.2f} ms", None))
+    rows.append(("of all orders, those that traded", 100 * traded_share, "%", "", None))
     table(rows)
     rate, slow = median("one_market", "orders_per_second"), median("one_market", "p99_ms")
     deepest = depths[-1] if depths else None
