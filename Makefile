@@ -13,10 +13,10 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 venv: $(VENV)/.complete ## Make the virtual environment
-$(VENV)/.complete: requirements/control-node.txt requirements/test.txt requirements/app.txt requirements/app-test.txt
-	@echo "==> Make the virtual environment (usually 3 min)"
+$(VENV)/.complete: requirements/test.lock
+	@echo "==> Make the virtual environment (usually 1 min)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/test.txt -r requirements/app.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements/test.lock  # the lock is complete
 	@touch $@
 
 doctor: venv ## Say what this machine lacks, and install it where that is allowed
@@ -50,10 +50,10 @@ lint: venv ## Style, types, YAML, Ansible
 
 unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their own
 	@pytest -q tests/unit
-	@pytest -q app
+	@pytest -q -n 2 --dist loadfile app
 
 coverage: venv doctor ## The application's tests, with line coverage of ledger and matching: at least 90 %
-	@pytest -q app --cov --cov-config=app/coverage.ini
+	@pytest -q -n 2 --dist loadfile app --cov --cov-config=app/coverage.ini
 
 molecule: venv doctor ## The roles on a kind cluster of their own, which is removed at the end
 	@$(CLUSTER) up test  # molecule would make it too, but hide the progress of a cold start

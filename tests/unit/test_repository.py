@@ -14,6 +14,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -50,6 +51,12 @@ def test_galaxy_and_requirements_name_the_same_collections() -> None:
     assert load("galaxy.yml")["dependencies"] == collections()
 
 
+def requirements(name: str) -> list[Requirement]:
+    """Return what a file under requirements/ asks for, without the files that it includes."""
+    lines = [line.partition("#")[0].strip() for line in (PROJECT / "requirements" / name).read_text().splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith("-")]
+
+
 @pytest.mark.parametrize(("name", "versions"), collections().items())
 def test_the_ansible_package_carries_a_collection_that_fits(name: str, versions: str) -> None:
     spec = importlib.util.find_spec("ansible_collections")
@@ -64,9 +71,20 @@ def test_the_ansible_package_carries_a_collection_that_fits(name: str, versions:
 def test_ansible_core_is_as_new_as_the_collection_needs() -> None:
     needed = SpecifierSet(load("meta/runtime.yml")["requires_ansible"])
     assert Version(importlib.metadata.version("ansible-core")) in needed
-    lines = (PROJECT / "requirements" / "control-node.txt").read_text().splitlines()
-    ansible = next(Requirement(line.partition("#")[0]) for line in lines if line.startswith("ansible>"))
+    ansible = next(wanted for wanted in requirements("control-node.txt") if wanted.name == "ansible")
     assert Version(importlib.metadata.version("ansible")) in ansible.specifier
+
+
+@pytest.mark.parametrize("name", ["test.txt", "control-node.txt", "app.txt", "app-test.txt"])
+def test_the_lock_fits_what_it_was_made_of(name: str) -> None:
+    locked = {wanted.name: wanted.specifier for wanted in requirements("test.lock")}
+    pins = {canonicalize_name(name): next(iter(specifier)).version for name, specifier in locked.items()}
+    off = [
+        str(wanted)
+        for wanted in requirements(name)
+        if pins.get(canonicalize_name(wanted.name), "none") not in wanted.specifier
+    ]
+    assert off == [], "make it anew: the command is in its first line"
 
 
 def test_the_readme_names_the_supported_kubernetes() -> None:
