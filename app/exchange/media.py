@@ -11,8 +11,10 @@ S3: Final = "s3"
 NONE: Final = "none"
 
 
-def media_storage(env: Environment) -> tuple[str, dict[str, Any]]:
+def media_storage(env: Environment, *, folder: bool) -> tuple[str, dict[str, Any]]:
     """Return the kind of storage, and Django's configuration of it.
+
+    A folder that nobody named is none that outlives the pod, so without one (and without a bucket) nothing is kept.
 
     The variables of S3 are named as django-storages names its settings, which is how the Helm chart passes them.
     """
@@ -27,7 +29,8 @@ def media_storage(env: Environment) -> tuple[str, dict[str, Any]]:
     prefix = env.text(
         "AWS_LOCATION", "", pattern=r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", allowed="a path without slashes at its ends"
     )
-    kind = env.choice("MEDIA_STORAGE", [LOCAL, S3, NONE], S3 if bucket else LOCAL)
+    default = S3 if bucket else LOCAL if folder else NONE
+    kind = env.choice("MEDIA_STORAGE", [LOCAL, S3, NONE], default)
     if kind != S3:
         return kind, {"BACKEND": "django.core.files.storage.FileSystemStorage"}
     env.require(condition=bool(bucket), problem="AWS_STORAGE_BUCKET_NAME is not set, which MEDIA_STORAGE 's3' needs")

@@ -262,8 +262,9 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 MEDIA_URL = "media/"
-MEDIA_ROOT = env.text("MEDIA_ROOT", str(BASE_DIR / "media"), pattern=r"/.*", allowed="an absolute path")
-MEDIA_STORAGE, default_storage = media_storage(env)
+media_folder = env.text("MEDIA_ROOT", "", pattern=r"/.*", allowed="an absolute path")
+MEDIA_ROOT = media_folder or str(BASE_DIR / "media")
+MEDIA_STORAGE, default_storage = media_storage(env, folder=bool(media_folder) or DEBUG)
 STORAGES = {
     "default": default_storage,
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

@@ -14,6 +14,7 @@ for name, value in {
     "DATABASE_PASSWORD": "exchange",
     "DATABASE_SSLMODE": "disable",
     "TRUSTED_PROXY_COUNT": "0",
+    "MEDIA_STORAGE": "local",
 }.items():
     os.environ.setdefault(name, value)
 

@@ -247,7 +247,7 @@ def s3(settings: Any) -> Iterator[S3]:
     """Keep files in an S3 of the test's own, as the environment would say."""
     with running_s3() as server:
         env = Environment(BUCKET | {"AWS_S3_ENDPOINT_URL": server.address, "AWS_LOCATION": "exchange/prod"})
-        settings.MEDIA_STORAGE, storage = media_storage(env)
+        settings.MEDIA_STORAGE, storage = media_storage(env, folder=False)
         env.check()
         settings.STORAGES = settings.STORAGES | {"default": storage}
         yield server
@@ -281,18 +281,19 @@ def test_s3_that_does_not_answer(customer_client: Client, user: User, s3: S3, se
 
 
 @pytest.mark.parametrize(
-    ("variables", "kind", "backend"),
+    ("variables", "folder", "kind", "backend"),
     [
-        ({}, "local", "FileSystemStorage"),
-        ({"AWS_STORAGE_BUCKET_NAME": "pictures"}, "s3", "S3Storage"),
-        (BUCKET, "s3", "S3Storage"),
-        (BUCKET | {"MEDIA_STORAGE": "local"}, "local", "FileSystemStorage"),
-        ({"MEDIA_STORAGE": "none"}, "none", "FileSystemStorage"),
+        ({}, False, "none", "FileSystemStorage"),
+        ({}, True, "local", "FileSystemStorage"),
+        ({"AWS_STORAGE_BUCKET_NAME": "pictures"}, True, "s3", "S3Storage"),
+        (BUCKET, False, "s3", "S3Storage"),
+        (BUCKET | {"MEDIA_STORAGE": "local"}, True, "local", "FileSystemStorage"),
+        ({"MEDIA_STORAGE": "none"}, True, "none", "FileSystemStorage"),
     ],
 )
-def test_storage_by_environment(variables: dict[str, str], kind: str, backend: str) -> None:
+def test_storage_by_environment(variables: dict[str, str], *, folder: bool, kind: str, backend: str) -> None:
     env = Environment(variables)
-    chosen, storage = media_storage(env)
+    chosen, storage = media_storage(env, folder=folder)
     env.check()
     assert (chosen, storage["BACKEND"].rpartition(".")[2]) == (kind, backend)
 
@@ -310,6 +311,6 @@ def test_storage_by_environment(variables: dict[str, str], kind: str, backend: s
 )
 def test_storage_that_is_told_wrong(variables: dict[str, str], message: str) -> None:
     env = Environment(variables)
-    media_storage(env)
+    media_storage(env, folder=False)
     with pytest.raises(EnvironmentErrors, match=re.escape(message)):
         env.check()

@@ -50,6 +50,10 @@ web's>). What env and secretEnv set replaces what the chart would.
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if and (eq $v.media.type "pvc") $v.media.pvc.pathEnv (not (has $v.media.pvc.pathEnv $set)) }}
+- name: {{ $v.media.pvc.pathEnv | quote }}
+  value: {{ $v.media.path | quote }}
+{{- end }}
 {{- if eq $v.media.type "s3" }}
 {{- $s3 := $v.media.s3 }}
 {{- range list (list $s3.env.bucket $s3.bucket) (list $s3.env.endpoint $s3.endpoint) (list $s3.env.region $s3.region) }}

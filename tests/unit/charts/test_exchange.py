@@ -262,6 +262,21 @@ def test_a_volume_for_one_pod_is_handed_over_at_a_rollout() -> None:
     assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
+@pytest.mark.parametrize(
+    ("media", "told"),
+    [
+        ({"type": "none"}, {}),
+        ({"type": "pvc", "path": "/srv/media"}, {"MEDIA_ROOT": "/srv/media"}),
+        ({"type": "pvc", "path": "/srv/media", "pvc": {"pathEnv": "UPLOADS"}}, {"UPLOADS": "/srv/media"}),
+        ({"type": "pvc", "pvc": {"pathEnv": ""}}, {}),
+    ],
+)
+def test_the_image_is_told_where_uploads_go(media: dict[str, Any], told: dict[str, str]) -> None:
+    web = find(render(merged(SMALLEST, {"media": media, "web": {"replicas": 1}})), "Deployment", "shop-web")
+    found = environment(pod_of(web)["spec"]["containers"][0])
+    assert {name: found[name]["value"] for name in ("MEDIA_ROOT", "UPLOADS") if name in found} == told
+
+
 def test_network_policies_open_what_is_used() -> None:
     policy = find(example("maximal.yaml"), "NetworkPolicy", "second")["spec"]
     assert policy["podSelector"]["matchLabels"] == {
