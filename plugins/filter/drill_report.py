@@ -24,6 +24,10 @@ options:
     description: Heading of the page.
     type: str
     required: true
+  isolation:
+    description: What the drill isolation has found (C(problems) and C(table)); empty if it was not made.
+    type: dict
+    default: {}
 author: The CryptoExchange platform authors
 """
 
@@ -38,12 +42,19 @@ _value:
 """
 
 
-def drill_report(trials: Sequence[Mapping[str, Any]], limits: Mapping[str, float], title: str) -> dict[str, Any]:
+def drill_report(
+    trials: Sequence[Mapping[str, Any]],
+    limits: Mapping[str, float],
+    title: str,
+    isolation: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the drills as a table, as a page, and what is wrong."""
+    found = isolation or {"problems": [], "table": []}
+    problems = [f"{one['fault']}: {text}" for one in trials for text in report.problems(one, limits)]
     return {
-        "table": report.table(trials, limits),
-        "page": report.page(trials, limits, title),
-        "problems": [f"{one['fault']}: {text}" for one in trials for text in report.problems(one, limits)],
+        "table": [*(report.table(trials, limits) if trials else []), *found["table"]],
+        "page": report.page(trials, limits, title, isolation or {}),
+        "problems": [*problems, *(f"isolation: {text}" for text in found["problems"])],
     }
 
 

@@ -28,11 +28,15 @@ def isolation_plan(
 
 
 def isolation_report(
-    plan: Mapping[str, Any], matrix: Mapping[str, Any], results: Sequence[Mapping[str, Any]], doors: str
+    plan: Mapping[str, Any],
+    matrix: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    doors: str,
+    required: bool,  # noqa: FBT001  # a filter's arguments are positional
 ) -> dict[str, Any]:
     """Return what was shown, from a loop of kubernetes.core.k8s_exec over the plan's sources."""
     found = {str(result["item"]["title"]): str(result.get("stdout") or "") for result in results}
-    return isolation.report(plain(plan), matrix_of(matrix), found, str(doors))
+    return isolation.report(plain(plan), matrix_of(matrix), found, str(doors), required=bool(required))
 
 
 class FilterModule:

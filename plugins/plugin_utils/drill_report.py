@@ -24,6 +24,7 @@ table { border-collapse: collapse; margin: .5rem 0 1rem } th, td { padding: .25r
 th { font-weight: 600 } td.number { text-align: right; font-variant-numeric: tabular-nums }
 .passed { color: #116329 } .failed { color: #a40e26 } svg { width: 100%; height: auto }
 svg text { font: 12px system-ui, sans-serif; fill: #57606a }
+pre { font-size: 12px; overflow-x: auto }
 .legend span { display: inline-block; margin-right: 1.2rem } .legend i { display: inline-block; width: .8rem;
 height: .8rem; margin-right: .35rem; vertical-align: -1px }
 """
@@ -80,22 +81,37 @@ def table(trials: Sequence[Trial], limits: Mapping[str, float]) -> list[str]:
     return lines + [f"{trial['fault']}: {text}" for trial in trials for text in problems(trial, limits)]
 
 
-def page(trials: Sequence[Trial], limits: Mapping[str, float], title: str) -> str:
+def page(trials: Sequence[Trial], limits: Mapping[str, float], title: str, isolation: Mapping[str, Any]) -> str:
     """Return a page of HTML that needs nothing else."""
+    top = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+        f"<h1>{escape(title)}</h1>"
+    )
+    return f"{top}{_trials(trials, limits) if trials else ''}{_isolation(isolation) if isolation else ''}</html>\n"
+
+
+def _isolation(found: Mapping[str, Any]) -> str:
+    """Return the section about who reached the database."""
+    colour = "failed" if found["problems"] else "passed"
+    words = ", ".join(found["problems"]) or "passed"
+    lines = escape("\n".join(found["table"]))
+    return f'<h2>isolation: <span class="{colour}">{escape(words)}</span></h2><pre>{lines}</pre>'
+
+
+def _trials(trials: Sequence[Trial], limits: Mapping[str, float]) -> str:
+    """Return what the drills with a writer have shown: a table, and a section for each."""
     heads = "".join(f"<th>{escape(text)}</th>" for text in HEADINGS)
     rows = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row(trial, limits)) + "</tr>" for trial in trials
     )
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-        f"<h1>{escape(title)}</h1>"
         "<p>A writer made a new TLS connection for each row, 20 times a second, while the database was disturbed. "
         "A write counts as lost if it was acknowledged and is not in the table at the end. "
         "<b>pause</b>: the longest time without an acknowledgement. <b>failed / later</b>: attempts that failed, and "
         "how many of them began after the pause. <b>primary</b>: which member it was, and which one took over. "
         "<b>back</b>: after how long the old primary was a standby.</p>"
         f"<table><tr>{heads}</tr>{rows}</table>"
-        f"{''.join(section(trial, limits) for trial in trials)}</html>\n"
+        f"{''.join(section(trial, limits) for trial in trials)}"
     )
 
 

@@ -16,6 +16,7 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.traffic im
 NAMESPACE = "drill-isolation"
 LABEL = "cryptoexchange.platform/drill"
 PORT = 8080
+NOT_ENFORCED = "this cluster does not enforce NetworkPolicies"
 # Tries each NAME,HOST,PORT at once, and says NAME yes or NAME no. Five seconds are three attempts of TCP.
 PROBE = """
 for t in "$@"; do
@@ -223,7 +224,7 @@ def answers(output: str) -> dict[str, bool]:
     return {where: answer == "yes" for where, answer in pairs}
 
 
-def report(plan_: Mapping[str, Any], matrix: Matrix, found: Mapping[str, str], doors: str) -> Data:
+def report(plan_: Mapping[str, Any], matrix: Matrix, found: Mapping[str, str], doors: str, *, required: bool) -> Data:
     """Return what the drill has shown.
 
     Args:
@@ -231,10 +232,11 @@ def report(plan_: Mapping[str, Any], matrix: Matrix, found: Mapping[str, str], d
         matrix: who may reach whom.
         found: output of each source, by its title.
         doors: output of the probe of the two doors: lines ``open yes`` and ``closed no`` if policies are enforced.
+        required: whether it is a problem if they aren't.
 
     Returns:
-        ``enforced``; ``rows``, each with ``source``, ``target``, ``port``, ``allowed``, ``reached``, ``of``;
-        ``problems``, a sentence each; ``table``, lines for people.
+        ``enforced`` (None: nothing can be said); ``rows``, each with ``source``, ``target``, ``port``, ``allowed``,
+        ``reached``, ``of``; ``problems``, a sentence each; ``table``, lines for people.
     """
     opened = answers(doors)
     if opened.get("open") is not True or "closed" not in opened:
@@ -247,6 +249,8 @@ def report(plan_: Mapping[str, Any], matrix: Matrix, found: Mapping[str, str], d
     enforced = not opened["closed"]
     rows = _rows(plan_, matrix, found)
     problems = [_problem(row) for row in rows if _wrong(row) and (enforced or row["allowed"])]
+    if required and not enforced:
+        problems.append(f"{NOT_ENFORCED} (postgres_isolation_required: false takes that for what it is)")
     return {"enforced": enforced, "rows": rows, "problems": problems, "table": _table(plan_, rows, enforced=enforced)}
 
 
@@ -300,8 +304,8 @@ def _table(plan_: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, enfor
     first = (
         "This cluster enforces NetworkPolicies."
         if enforced
-        else "THIS CLUSTER DOES NOT ENFORCE NETWORKPOLICIES: they are applied, and stop nothing. Only a network plugin "
-        "that enforces them (Calico, Cilium and others do) isolates the database."
+        else f"{NOT_ENFORCED.upper()}: they are applied, and stop nothing. Only a network plugin that enforces them "
+        "(Calico, Cilium and others do) isolates the database."
     )
     lines = [("from", "to", "port", "allowed", "reached", "")]
     lines += [

@@ -322,7 +322,7 @@ def test_a_new_revision_replaces_each_member_once_and_the_primary_last(cluster: 
 @pytest.mark.campaign
 def test_the_isolation_drill_says_what_it_saw_and_leaves_nothing(cluster: Cluster) -> None:
     eventually("three members", lambda: whole(cluster))
-    drill = run_playbook("playbooks/isolation.yml")
+    drill = run_playbook("playbooks/verify.yml", "-e", '{"verify_drills": ["isolation"]}')
     assert drill.code == 0, drill.output
     assert "This cluster enforces NetworkPolicies." in drill.output or "DOES NOT ENFORCE" in drill.output
     assert "WRONG" not in drill.output

@@ -6,6 +6,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from ansible_collections.cryptoexchange.platform.plugins.filter.drill_report import drill_report
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import drill_report as report
 
 LIMITS = {"switchover": 5.0}
@@ -68,7 +69,7 @@ def test_the_plot_shows_every_attempt_and_every_role() -> None:
 
 
 def test_the_page_escapes_what_it_quotes() -> None:
-    page = report.page([GOOD, {"fault": "node_loss", "problem": "<b>no</b>"}], LIMITS, "Drills on <x>")
+    page = report.page([GOOD, {"fault": "node_loss", "problem": "<b>no</b>"}], LIMITS, "Drills on <x>", {})
     assert "<refused>" not in page
     assert "<b>no</b>" not in page
     assert "Drills on &lt;x&gt;" in page
@@ -77,3 +78,22 @@ def test_the_page_escapes_what_it_quotes() -> None:
 def test_a_drill_that_could_not_be_carried_out_is_in_the_table() -> None:
     lines = report.table([GOOD, {"fault": "node_loss", "problem": "no node"}], LIMITS)
     assert lines[-1] == "node_loss: no node"
+
+
+@pytest.mark.parametrize(
+    ("trials", "isolation", "problems", "first"),
+    [
+        ([GOOD], {}, [], "drill "),
+        ([], {"problems": [], "table": ["all <well>"]}, [], "all <well>"),
+        ([GOOD], {"problems": ["a reached b"], "table": ["WRONG"]}, ["isolation: a reached b"], "drill "),
+    ],
+)
+def test_isolation_is_part_of_the_report(
+    trials: list[dict[str, Any]], isolation: dict[str, Any], problems: list[str], first: str
+) -> None:
+    found = drill_report(trials, LIMITS, "Drills", isolation)
+    assert found["problems"] == problems
+    assert found["table"][0].startswith(first)
+    assert ("<h2>isolation" in found["page"]) == bool(isolation)
+    assert "<well>" not in found["page"]
+    assert ("A writer" in found["page"]) == bool(trials)

@@ -154,13 +154,13 @@ RIGHT = {
 }
 
 
-def judged(doors: str, reached: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+def judged(doors: str, reached: dict[str, tuple[int, ...]], *, required: bool = False) -> dict[str, Any]:
     made = plan()
     results = [
         {"item": source, "stdout": output(made, source, *reached.get(source["title"], ()))}
         for source in made["sources"]
     ]
-    return isolation_report(made, matrix(), results, doors)
+    return isolation_report(made, matrix(), results, doors, required)
 
 
 def test_all_is_as_it_should_be() -> None:
@@ -199,7 +199,7 @@ def test_what_is_wrong_is_a_problem(changed: dict[str, tuple[int, ...]], problem
 def test_a_probe_that_says_nothing_shows_nothing() -> None:
     made = plan()
     results = [{"item": source, "stdout": ""} for source in made["sources"]]
-    found = isolation_report(made, matrix(), results, ENFORCED)
+    found = isolation_report(made, matrix(), results, ENFORCED, False)  # noqa: FBT003  # as Jinja calls it
     assert len(found["problems"]) == len(found["rows"])
     assert "app to postgres port 5432: the probe didn't answer for 2 of 2" in found["problems"]
 
@@ -211,6 +211,8 @@ def test_a_cluster_that_does_not_enforce_is_called_that() -> None:
     assert found["problems"] == []
     assert found["table"][0].startswith("THIS CLUSTER DOES NOT ENFORCE NETWORKPOLICIES")
     assert sum(line.endswith("not enforced") for line in found["table"]) == 14
+    (problem,) = judged(NOT_ENFORCED, everything, required=True)["problems"]
+    assert problem.startswith("this cluster does not enforce NetworkPolicies (postgres_isolation_required")
 
 
 def test_even_there_what_is_allowed_must_be_reached() -> None:
