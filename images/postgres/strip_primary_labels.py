@@ -1,14 +1,15 @@
 #!/opt/patroni/bin/python
-"""Run by Patroni: on the member that leads, take the label of the primary from every other pod.
+"""Run by Patroni: on the member that leads, take the label of the primary from every other pod, and fence that pod.
 
 A pod on a dead node can't change its own label, and stays ready until Kubernetes notices, which takes most of a minute.
 So long the Service of the primary would send about half of all new connections to it. The new primary holds the
-lease, so it may say that nobody else is the primary.
+lease, so it may say that nobody else is the primary. When the node goes on, the pod's own Patroni claims the label once
+more, before it sees that it lost the lease; the Service leads to no pod that is fenced, so this does no harm. A fence
+is taken down when its pod is a standby, and by a member that leads from its own pod.
 
 Patroni runs this twice. After it got the lease and before it promotes (pre_promote), so that the Service never leads to
 a dead and a living primary at once; writes wait for it, so this takes a moment at most. Then as a callback, for as long
-as it takes, and on until every other member is a standby: one that wakes up may claim the label before it sees
-that it lost the lease.
+as it takes, and on until every other member is a standby without a fence.
 
 Arguments are the action, the role and the scope. Patroni ignores how a callback ends, so the outcome is told in the
 container's log: a line beginning with time and level like Patroni's own, ERROR if the labels may still be wrong.
@@ -23,13 +24,15 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 # As roles/postgres configures Patroni.
 SCOPE_LABEL, ROLE_LABEL, PRIMARY, STANDBY = "cluster-name", "role", "primary", "replica"
+# Each pod begins with FENCE: DOWN, so that the Service depends on this program only where there is somebody to fence.
+FENCE, UP, DOWN = "cryptoexchange.platform/fenced", "yes", "no"
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REQUEST_SECONDS = 2
 # Longer than Kubernetes takes to see that a node is dead; then the label doesn't matter any more.
@@ -95,7 +98,7 @@ def api_of_this_pod() -> Api:
 
 
 def strip(api: Api, scope: str, member: str) -> tuple[list[str], bool] | None:
-    """Take the label from the other pods; return their names, and whether every other pod is a standby's.
+    """Set the labels of all pods right; return whose role was taken, and whether every other pod is an open standby's.
 
     None if this member doesn't lead.
 
@@ -106,17 +109,31 @@ def strip(api: Api, scope: str, member: str) -> tuple[list[str], bool] | None:
     if record.get("leader") != member:
         return None
     pods = api.request("GET", f"pods?labelSelector={quote(f'{SCOPE_LABEL}={scope}')}")["items"]
-    others = {pod["metadata"]["name"]: pod["metadata"] for pod in pods if pod["metadata"]["name"] != member}
-    stripped = [name for name, found in others.items() if found["labels"].get(ROLE_LABEL) == PRIMARY]
-    for name in stripped:
-        version = others[name]["resourceVersion"]
-        change = {"metadata": {"resourceVersion": version, "labels": {ROLE_LABEL: None}}}
-        try:
-            api.request("PATCH", f"pods/{name}", change)
-        except Refused as refused:
-            if refused.status != GONE:
-                raise
-    return stripped, all(found["labels"].get(ROLE_LABEL) == STANDBY for found in others.values())
+    others, stripped = [], []
+    for pod in pods:
+        name, labels = pod["metadata"]["name"], pod["metadata"]["labels"]
+        if name != member:
+            others.append(labels)
+            if labels.get(ROLE_LABEL) == PRIMARY:
+                stripped.append(name)
+        change = changes(labels, leads=name == member)
+        if change:
+            body = {"metadata": {"resourceVersion": pod["metadata"]["resourceVersion"], "labels": change}}
+            try:
+                api.request("PATCH", f"pods/{name}", body)
+            except Refused as refused:
+                if refused.status != GONE:
+                    raise
+    return stripped, all(labels.get(ROLE_LABEL) == STANDBY and labels.get(FENCE) != UP for labels in others)
+
+
+def changes(labels: Mapping[str, str], *, leads: bool) -> dict[str, str | None]:
+    """Return what has to change at a pod's labels; None stands for a label that has to go."""
+    if leads:
+        return {} if labels.get(FENCE) == DOWN else {FENCE: DOWN}
+    if labels.get(ROLE_LABEL) == PRIMARY:
+        return {ROLE_LABEL: None, FENCE: UP}
+    return {FENCE: DOWN} if labels.get(ROLE_LABEL) == STANDBY and labels.get(FENCE) == UP else {}
 
 
 def log(level: str, message: str) -> None:
@@ -141,7 +158,7 @@ def main(arguments: list[str], connect: Callable[[], Api] = api_of_this_pod, pat
         if early:
             log("WARNING", f"left to the callback: {error!r}")
         else:
-            log("ERROR", f"gave up after {patience:.0f} s; {scope}-rw may lead to a dead pod: {error!r}")
+            log("ERROR", f"gave up after {patience:.0f} s; {scope}-rw may lead to a dead pod, or to none: {error!r}")
         return 1
     return 0
 

@@ -53,10 +53,19 @@ class Kubernetes(ThreadingHTTPServer):
         # Whether a member whose label was taken is a standby at once.
         self.come_back = True
 
-    def add(self, name: str, role: str | None) -> None:
+    def add(self, name: str, role: str | None, fenced: str = "no") -> None:
         """Add a pod."""
-        labels = {"cluster-name": "postgres"} | ({"role": role} if role else {})
+        labels = {"cluster-name": "postgres", script.FENCE: fenced} | ({"role": role} if role else {})
         self.pods[name] = {"metadata": {"name": name, "resourceVersion": "1", "labels": labels}}
+
+    def claim(self, name: str, role: str) -> None:
+        """Do what a member's own Patroni does: it knows of no other label."""
+        self.pods[name]["metadata"]["labels"]["role"] = role
+        self.pods[name]["metadata"]["resourceVersion"] += "1"
+
+    def fenced(self, name: str) -> bool:
+        """Return whether the Service passes a pod by, whatever its role."""
+        return bool(self.pods[name]["metadata"]["labels"][script.FENCE] != "no")
 
     def role(self, name: str) -> str | None:
         """Return a pod's label."""
@@ -113,9 +122,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(409, {})
         else:
             for label, value in body["metadata"]["labels"].items():
-                assert value is None
-                pod["metadata"]["labels"].pop(label)
-            if self.server.come_back:
+                if value is None:
+                    pod["metadata"]["labels"].pop(label)
+                else:
+                    pod["metadata"]["labels"][label] = value
+            if self.server.come_back and "role" not in pod["metadata"]["labels"]:
                 pod["metadata"]["labels"]["role"] = "replica"
             self.answer(200, pod)
 
@@ -129,7 +140,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def kubernetes() -> Iterator[Kubernetes]:
+def kubernetes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubernetes]:
+    monkeypatch.setattr(script, "GUARD_EVERY_SECONDS", 0.05)
     server = Kubernetes()
     server.add(ME, "primary")
     server.add("postgres-8", "primary")
@@ -157,9 +169,12 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_the_label_is_taken_from_others_alone(kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(kubernetes) == 0
     assert [kubernetes.role(name) for name in (ME, "postgres-8", "postgres-9")] == ["primary", "replica", "replica"]
-    change = {"metadata": {"resourceVersion": "1", "labels": {"role": None}}}
+    assert not any(kubernetes.fenced(name) for name in kubernetes.pods)
+    fenced = {"metadata": {"resourceVersion": "1", "labels": {"role": None, script.FENCE: "yes"}}}
+    opened = {"metadata": {"resourceVersion": "1", "labels": {script.FENCE: "no"}}}
     assert [request for request in kubernetes.requests if request[0] == "PATCH"] == [
-        ("PATCH", "pods/postgres-8", change)
+        ("PATCH", "pods/postgres-8", fenced),
+        ("PATCH", "pods/postgres-8", opened),
     ]
     (line,) = lines(capsys)
     assert line.startswith(f"INFO: primary label: {ME} leads; taken from postgres-8 in ")
@@ -168,20 +183,28 @@ def test_the_label_is_taken_from_others_alone(kubernetes: Kubernetes, capsys: py
 def test_it_goes_on_until_every_other_member_is_a_standby(
     kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
+    passed_by: list[bool] = []
 
     def wake_up(name: str) -> None:
         # What the thawed member's own Patroni does: it claims the label once more, then it follows.
-        seen.append(name)
-        role = "primary" if len(seen) < 3 else "replica"
-        threading.Timer(0.05, lambda: kubernetes.add(name, role)).start()
+        role = "primary" if len(passed_by) < 3 else "replica"
+        threading.Timer(0.05, kubernetes.claim, [name, role]).start()
+        threading.Timer(0.1, lambda: passed_by.append(kubernetes.fenced(name))).start()
 
     kubernetes.before_patch, kubernetes.come_back = wake_up, False
-    monkeypatch.setattr(script, "GUARD_EVERY_SECONDS", 0.2)
+    monkeypatch.setattr(script, "GUARD_EVERY_SECONDS", 0.3)
     assert call(kubernetes) == 0
-    assert seen == ["postgres-8"] * 3
+    assert passed_by[:4] == [True] * 4
     assert kubernetes.role("postgres-8") == "replica"
-    assert len(lines(capsys)) == 3
+    assert not kubernetes.fenced("postgres-8")
+    assert len(lines(capsys)) == 4
+
+
+def test_a_member_that_was_fenced_may_lead(kubernetes: Kubernetes) -> None:
+    kubernetes.add(ME, "primary", fenced="yes")
+    assert call(kubernetes, action="pre_promote") == 0
+    assert not kubernetes.fenced(ME)
+    assert kubernetes.role(ME) == "primary"
 
 
 def test_nothing_is_touched_without_the_lease(kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,6 +282,13 @@ def test_the_promotion_never_depends_on_it() -> None:
     configured = yaml.safe_load((PROJECT / "roles" / "postgres" / "vars" / "main.yml").read_text())
     command = shlex.split(configured["__postgres_local_configuration"]["postgresql"]["pre_promote"])
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def test_the_service_passes_a_fenced_pod_by() -> None:
+    templates = PROJECT / "roles" / "postgres" / "templates"
+    label = f'{script.FENCE}: "{script.DOWN}"'
+    for template in ("service", "statefulset"):
+        assert (templates / template / "postgres.yaml.j2").read_text().count(label) == 1
 
 
 def test_the_role_and_the_callback_use_the_same_names() -> None:
