@@ -29,7 +29,8 @@ NOISE = {
     "clusterIP",
     "clusterIPs",
     "cryptoexchange.platform/certificate",  # a digest of the certificate
-    "cryptoexchange.platform/configuration",  # a digest of what is compared itself
+    "cryptoexchange.platform/configuration",  # digests of what is compared itself, or generated once
+    "cryptoexchange.platform/credentials",
     "healthCheckNodePort",
     "nodePort",
     "volumeName",
