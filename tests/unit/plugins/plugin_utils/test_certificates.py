@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.certificates import (
     key_pair_error,
+    leaf_plan,
     not_after,
     renewal_reason,
 )
@@ -108,3 +109,58 @@ def test_a_certificate_for_another_domain(names: list[str]) -> None:
     wrong = pair(DOMAIN, names)
     error = key_pair_error(wrong.pem, wrong.key_pem(), DOMAIN)
     assert error == f"expected a certificate for platform_domain ({DOMAIN})"
+
+
+# --- A new CA ----------------------------------------------------------------------------------------------------
+
+OLD, NEW = pair("ca", days=1000), pair("ca", days=3000)
+RENEWED = {"tls.crt": NEW.pem, "previous.crt": OLD.pem}
+BOTH = NEW.pem + OLD.pem
+FIRST_TRUST = "; the next run issues it, when everybody knows the new CA"
+
+
+@pytest.mark.parametrize(
+    ("leaf", "ca", "issue", "trust", "reason"),
+    [
+        pytest.param({}, {"tls.crt": OLD.pem}, True, True, "there is none yet", id="the first one"),
+        pytest.param(
+            {"tls.crt": pair("leaf", NAMES, OLD).pem, "ca.crt": OLD.pem}, {"tls.crt": OLD.pem}, False, False, "",
+            id="all is well",
+        ),
+        pytest.param(
+            {"tls.crt": pair("leaf", NAMES, OLD).pem, "ca.crt": OLD.pem}, RENEWED, False, True,
+            "the CAs that are trusted have changed",
+            id="made known first",
+        ),
+        pytest.param(
+            {"tls.crt": pair("leaf", NAMES, OLD).pem, "ca.crt": BOTH}, RENEWED, False, False, "",
+            id="the old leaf goes on",
+        ),
+        pytest.param(
+            {"tls.crt": pair("leaf", NAMES, OLD, days=5).pem, "ca.crt": OLD.pem}, RENEWED, False, True,
+            f"it ends on 2026-06-06{FIRST_TRUST}", id="due at the same time, and waits",
+        ),
+        pytest.param(
+            {"tls.crt": pair("leaf", NAMES, OLD, days=5).pem, "ca.crt": BOTH}, RENEWED, True, True,
+            "it ends on 2026-06-06", id="the run after that",
+        ),
+        pytest.param(
+            {"tls.crt": pair("leaf", NAMES, OLD, days=-1).pem, "ca.crt": OLD.pem}, RENEWED, True, True,
+            "it ends on 2026-05-31", id="it has ended, so there is nothing to wait for",
+        ),
+        pytest.param(
+            {"tls.crt": pair("leaf", NAMES).pem, "ca.crt": OLD.pem}, RENEWED, True, True,
+            "it was signed by another CA", id="nobody trusts it anyway",
+        ),
+        pytest.param(
+            {"tls.crt": pair("leaf", NAMES, NEW).pem, "ca.crt": BOTH}, {"tls.crt": NEW.pem}, False, True,
+            "the CAs that are trusted have changed", id="the CA before is forgotten",
+        ),
+    ],
+)  # fmt: skip
+def test_a_new_ca_is_known_before_it_signs(
+    leaf: dict[str, str], ca: dict[str, str], reason: str, *, issue: bool, trust: bool
+) -> None:
+    plan = leaf_plan(leaf, ca, NAMES, THIRTY_DAYS, NOW)
+    assert (plan.issue, plan.trust, plan.reason) == (issue, trust, reason)
+    assert plan.trusted == ca["tls.crt"] + ca.get("previous.crt", "")
