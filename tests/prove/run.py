@@ -34,6 +34,7 @@ CAMPAIGNS = [
         PROJECT / "app",
     ),
     Campaign("interrupted_runs", (str(HERE / "interrupted_runs.py"),)),
+    Campaign("under_load", (str(HERE / "under_load.py"),)),
 ]
 
 

@@ -4,8 +4,8 @@ For each operation: the record of the load says how many requests were answered 
 more and how many more than that; afterwards every acknowledged order must be there once and the books must balance.
 Raw results: build/prove/under_load.json, written after each operation; a stopped campaign goes on from there.
 
-CLUSTER names the cluster (demo), OPERATIONS some of the operations, RATE the orders per second, PGBOUNCER=yes puts the
-pooler before the database (and leaves it there: a later run of site.yml without it takes it away).
+Each is done once as installed and once with PgBouncer before the database (`drain` and `drain/pgbouncer`). CLUSTER names
+the cluster (test), OPERATIONS some of the operations, RATE the orders per second.
 """
 
 from __future__ import annotations
@@ -29,20 +29,25 @@ from cluster.kind import kubectl
 from cluster.shell import Failure, fail, run, say, step
 from exchange_load import trading
 
-CLUSTER = kind.CLUSTERS[os.environ.get("CLUSTER", "demo")]
+CLUSTER = kind.CLUSTERS[os.environ.get("CLUSTER", "test")]
 RATE = float(os.environ.get("RATE", "10"))
-PGBOUNCER = os.environ.get("PGBOUNCER") == "yes"
 RESULTS = PROJECT / "build" / "prove" / "under_load.json"
 INVENTORY = ["-i", "inventories/kind", *(["-i", "build/test/inventory"] if CLUSTER is kind.CLUSTERS["test"] else [])]
-ALWAYS = ["-e", '{"postgres_pgbouncer_enabled": true}'] if PGBOUNCER else []
+POOLED = "/pgbouncer"
 DATABASE = ("-n", "exchange-database")
 # The load alone, before and after: what happens in the last moment is seen as well.
 QUIET_SECONDS = 10
 
 
-def playbook(name: str, *arguments: str) -> int:
+def command(name: str, *, pooled: bool) -> list[str]:
+    """Return the command that runs a playbook."""
+    pooler = ["-e", '{"postgres_pgbouncer_enabled": true}'] if pooled else []
+    return ["ansible-playbook", f"{name}.yml", *INVENTORY, *pooler]
+
+
+def playbook(name: str, *arguments: str, pooled: bool) -> int:
     """Run a playbook; return how many tasks changed something."""
-    output = run(["ansible-playbook", f"{name}.yml", *INVENTORY, *ALWAYS, *arguments], cwd=PROJECT)
+    output = run([*command(name, pooled=pooled), *arguments], cwd=PROJECT)
     changed = re.search(r"changed=(\d+)", output)
     return int(changed[1]) if changed else -1
 
@@ -60,8 +65,9 @@ def primary() -> str:
     return kubectl(CLUSTER, *DATABASE, "get", "pod", "-l", selector, "-o", "jsonpath={.items[0].metadata.name}")
 
 
-def drain() -> dict[str, Any]:
+def drain(*, pooled: bool) -> dict[str, Any]:
     """Drain each worker node in turn, and let it come back."""
+    del pooled
     nodes = kubectl(
         CLUSTER,
         "get",
@@ -83,43 +89,50 @@ def drain() -> dict[str, Any]:
     return {"drained": took}
 
 
-def rotate_passwords() -> dict[str, Any]:
+def rotate_passwords(*, pooled: bool) -> dict[str, Any]:
     """Give everything that logs in to the database a new password."""
-    return {"changed": playbook("playbooks/rotate_passwords")}
+    return {"changed": playbook("playbooks/rotate_passwords", pooled=pooled)}
 
 
-def rotate_certificates() -> dict[str, Any]:
+def rotate_certificates(*, pooled: bool) -> dict[str, Any]:
     """Make new CAs, then new certificates of them: two runs of site.yml."""
     return {
-        "changed, new CAs": playbook("site", "-e", "certificate_ca_renew_before_days=3651"),
-        "changed, new certificates": playbook("site", "-e", "certificate_renew_before_days=731"),
-        "changed, after that": playbook("site"),
+        "changed, new CAs": playbook("site", "-e", "certificate_ca_renew_before_days=3651", pooled=pooled),
+        "changed, new certificates": playbook("site", "-e", "certificate_renew_before_days=731", pooled=pooled),
+        "changed, after that": playbook("site", pooled=pooled),
     }
 
 
-def scale() -> dict[str, Any]:
+def scale(*, pooled: bool) -> dict[str, Any]:
     """Let the database have 1, 3, 2, 1 and again 3 members."""
     return {
-        f"changed, {number}. {members} members": playbook("playbooks/database", "-e", f"postgres_replicas={members}")
+        f"changed, {number}. {members} members": playbook(
+            "playbooks/database", "-e", f"postgres_replicas={members}", pooled=pooled
+        )
         for number, members in enumerate((1, 3, 2, 1, 3), 1)
     }
 
 
-def parameters() -> dict[str, Any]:
+def parameters(*, pooled: bool) -> dict[str, Any]:
     """Change a parameter that is reloaded, then one that needs a restart, then take both back."""
     return {
-        "changed, reload": playbook("playbooks/database", "-e", '{"postgres_parameters": {"work_mem": "5MB"}}'),
-        "changed, restart": playbook("playbooks/database", "-e", '{"postgres_parameters": {"max_connections": 120}}'),
-        "changed, back": playbook("playbooks/database"),
+        "changed, reload": playbook(
+            "playbooks/database", "-e", '{"postgres_parameters": {"work_mem": "5MB"}}', pooled=pooled
+        ),
+        "changed, restart": playbook(
+            "playbooks/database", "-e", '{"postgres_parameters": {"max_connections": 120}}', pooled=pooled
+        ),
+        "changed, back": playbook("playbooks/database", pooled=pooled),
     }
 
 
-def failover_during_site() -> dict[str, Any]:
+def failover_during_site(*, pooled: bool) -> dict[str, Any]:
     """Kill the primary while site.yml runs, at three moments; no run reports a change."""
     changes = {}
     for seconds in (2, 6, 10):
-        command = ["ansible-playbook", "site.yml", *INVENTORY, *ALWAYS]
-        play = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        play = subprocess.Popen(
+            command("site", pooled=pooled), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         time.sleep(seconds)
         kubectl(CLUSTER, *DATABASE, "delete", "pod", primary(), "--wait=false")
         output, _ = play.communicate()
@@ -133,7 +146,7 @@ def failover_during_site() -> dict[str, Any]:
 
 # What is done, and how often a request may have to be sent at most. Where members are replaced the primary hands over,
 # and a request that was under way then is sent once more.
-OPERATIONS: dict[str, tuple[Callable[[], dict[str, Any]], int]] = {
+OPERATIONS: dict[str, tuple[Callable[..., dict[str, Any]], int]] = {
     "drain": (drain, 2),
     "rotate_passwords": (rotate_passwords, 1),
     "rotate_certificates": (rotate_certificates, 1),
@@ -165,20 +178,21 @@ def tally(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def trial(name: str) -> dict[str, Any]:
     """Carry out one operation under load."""
-    operation, _ = OPERATIONS[name]
-    folder = RESULTS.parent / f"under_load-{name}{'-pgbouncer' if PGBOUNCER else ''}"
+    pooled = name.endswith(POOLED)
+    operation, _ = OPERATIONS[name.removesuffix(POOLED)]
+    folder = RESULTS.parent / f"under_load-{name.replace('/', '-')}"
     folder.mkdir(parents=True, exist_ok=True)
+    playbook("site", pooled=pooled)
     settled()
     begun = time.monotonic()
     with step(f"{name}, {RATE:g} orders a second beside"), trading(CLUSTER, folder, RATE):
         time.sleep(QUIET_SECONDS)
-        facts = operation()
+        facts = operation(pooled=pooled)
         settled()
         time.sleep(QUIET_SECONDS)
     record = [json.loads(line) for line in (folder / "load-record.jsonl").read_text().splitlines()]
     return {
         "operation": name,
-        "pgbouncer": PGBOUNCER,
         "seconds": round(time.monotonic() - begun),
         **tally(record),
         "facts": facts,
@@ -190,13 +204,16 @@ def main() -> int:
     """Run what is missing; return 1 if customers noticed more than they may."""
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     found: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    chosen = (os.environ.get("OPERATIONS") or ",".join(OPERATIONS)).split(",")
-    if unknown := set(chosen) - set(OPERATIONS):
-        fail(f"OPERATIONS: {', '.join(sorted(unknown))}: expected some of {', '.join(OPERATIONS)}")
+    every = [*OPERATIONS, *(f"{name}{POOLED}" for name in OPERATIONS)]
+    chosen = os.environ["OPERATIONS"].split(",") if os.environ.get("OPERATIONS") else every
+    if unknown := set(chosen) - set(every):
+        raise Failure(f"OPERATIONS: {', '.join(sorted(unknown))}: expected some of {', '.join(every)}")
+    os.environ["PATH"] = f"{PROJECT}/.venv/bin:{os.environ['PATH']}"
+    os.environ["ANSIBLE_FORCE_COLOR"] = "0"
     docker.ensure()
-    playbook("site")
+    kind.up(CLUSTER)
     for name in chosen:
-        if any(one["operation"] == name and one["pgbouncer"] == PGBOUNCER for one in found):
+        if any(one["operation"] == name for one in found):
             say(f"==> {name}: done before (remove it from {RESULTS} to repeat it)")
             continue
         found.append(trial(name))
@@ -205,10 +222,12 @@ def main() -> int:
     noticed = [
         f"{one['operation']}: {one['by_tries']} tries"
         for one in found
-        if max(map(int, one["by_tries"])) > OPERATIONS[one["operation"]][1]
+        if max(map(int, one["by_tries"]), default=0) > OPERATIONS[one["operation"].removesuffix(POOLED)][1]
     ]
     for line in noticed:
         say(f"NOTICED: {line}")
+    if not noticed and CLUSTER is kind.CLUSTERS["test"]:
+        kind.down(CLUSTER)
     return 1 if noticed else 0
 
 
