@@ -4,8 +4,8 @@ For each operation: the record of the load says how many requests were answered 
 more and how many more than that; afterwards every acknowledged order must be there once and the books must balance.
 Raw results: build/prove/under_load.json, written after each operation; a stopped campaign goes on from there.
 
-Each is done once as installed and once with PgBouncer before the database (`drain` and `drain/pgbouncer`). CLUSTER names
-the cluster (test), OPERATIONS some of the operations, RATE the orders per second.
+Each is done once as installed and once with PgBouncer before the database (`drain` and `drain/pgbouncer`). CLUSTER
+names the cluster (test), OPERATIONS some of the operations, RATE the orders per second.
 """
 
 from __future__ import annotations
