@@ -320,6 +320,61 @@ def test_a_new_revision_replaces_each_member_once_and_the_primary_last(cluster: 
 
 
 @pytest.mark.campaign
+def test_a_standby_far_behind_is_never_promoted(cluster: Cluster, client: Client) -> None:
+    eventually("three members", lambda: whole(cluster))
+    was = primary(cluster)
+    behind, other = sorted({"postgres-0", "postgres-1", "postgres-2"} - {was})
+
+    def signal_receiver(name: str) -> None:
+        # As if its network were stuck: what arrives is neither written nor replayed any more.
+        program = (
+            "import os, pathlib, signal\n"
+            "for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
+            "    if b'walreceiver' in path.read_bytes():\n"
+            f"        os.kill(int(path.parent.name), signal.{name})"
+        )
+        code, output = run(client.api, DATABASE, behind, ["python3", "-c", program])
+        assert code == 0, output
+
+    def superuser(pod: str, sql: str) -> str:
+        code, output = run(client.api, DATABASE, pod, ["psql", "-XAtq", "-U", "postgres", "-c", sql])
+        assert code == 0, output
+        return output.strip()
+
+    def cordon(*members: str, unschedulable: bool) -> None:
+        for pod in members:
+            node = nodes[pod]
+            client.api.patch_node(node, {"spec": {"unschedulable": unschedulable}})
+
+    nodes = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in pods(cluster)}
+    signal_receiver("SIGSTOP")
+    try:
+        # 65 segments of 16 MiB: a GiB, of which little has to be written.
+        for _ in range(65):
+            superuser(was, "SELECT pg_logical_emit_message(true, 'test', 'x'); SELECT pg_switch_wal()")
+        written = client.value("INSERT INTO kept DEFAULT VALUES RETURNING id")
+        position = (
+            f"SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '{superuser(behind, 'SELECT pg_last_wal_receive_lsn()')}')"
+        )
+        assert float(superuser(was, position)) > 2**30
+        # Primary and the other standby go, and can't come back yet: each volume is on a node that takes no pods.
+        cordon(was, other, unschedulable=True)
+        for pod in (was, other):
+            client.api.delete_namespaced_pod(pod, DATABASE, grace_period_seconds=0)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            assert superuser(behind, "SELECT pg_is_in_recovery()") == "t"
+            assert primary(cluster) != behind
+            time.sleep(2)
+    finally:
+        cordon(was, other, unschedulable=False)
+        signal_receiver("SIGCONT")
+    eventually("three members again", lambda: whole(cluster), 300)
+    assert primary(cluster) != behind
+    assert client.value(f"SELECT count(*) FROM kept WHERE id = {written}") == "1"  # noqa: S608  (a number of ours)
+
+
+@pytest.mark.campaign
 def test_the_isolation_drill_says_what_it_saw_and_leaves_nothing(cluster: Cluster) -> None:
     eventually("three members", lambda: whole(cluster))
     drill = run_playbook("playbooks/verify.yml", "-e", '{"verify_drills": ["isolation"]}')
