@@ -49,7 +49,7 @@ lint: venv ## Style, types, YAML, Ansible
 	@ansible-lint --offline
 
 unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their own
-	@pytest -q tests/unit
+	@pytest -q -n 2 --dist loadfile tests/unit
 	@pytest -q -n 2 --dist loadfile app
 
 coverage: venv doctor ## The application's tests, with line coverage of ledger and matching: at least 90 %
