@@ -7,6 +7,9 @@ import os
 import shutil
 import subprocess
 import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -246,23 +249,48 @@ def load(cluster: Cluster, names: list[str] | None = None) -> None:
     wanted = [images.build_owned(name) for name in names or images.OWNED]
     if names is None and not images.registry_reachable():
         wanted.append(images.build_standin())
+    marks = {}
     for reference in wanted:
         identity = run(["docker", "image", "inspect", "--format", "{{.Id}}", reference]).strip()
-        mark = f"/var/lib/kind-loaded/{identity.removeprefix('sha256:')}"
-        for node in node_names(cluster):
-            if "worker" not in node or not run(["docker", "exec", node, "sh", "-c", f"test -e {mark} || echo no"]):
-                continue
-            with step(f"Load {reference} into {node}"):
-                pour(reference, node)
-            run(["docker", "exec", node, "sh", "-c", f"mkdir -p /var/lib/kind-loaded && touch {mark}"])
+        marks[reference] = f"/var/lib/kind-loaded/{identity.removeprefix('sha256:')}"
+    lacking: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for node in (name for name in node_names(cluster) if "worker" in name):
+        there = run(["docker", "exec", node, "sh", "-c", "ls -d /var/lib/kind-loaded/* 2>/dev/null || true"]).split()
+        lacking[tuple(reference for reference in wanted if marks[reference] not in there)].append(node)
+    for references, nodes in lacking.items():
+        if not references:
+            continue
+        with step(f"Load into {', '.join(nodes)}: {', '.join(references)}", 60):
+            pour(references, nodes)
+        for node in nodes:
+            made = " ".join(marks[reference] for reference in references)
+            run(["docker", "exec", node, "sh", "-c", f"mkdir -p /var/lib/kind-loaded && touch {made}"])
 
 
-def pour(reference: str, node: str) -> None:
-    """Stream an image into a node's containerd, with no file in between."""
-    with subprocess.Popen(["docker", "save", reference], stdout=subprocess.PIPE) as saving:
-        run(["docker", "exec", "-i", node, "ctr", "-n", "k8s.io", "images", "import", "-"], stdin=saving.stdout)
+def pour(references: Sequence[str], nodes: Sequence[str]) -> None:
+    """Stream images into the containerd of some nodes at once, with no file in between."""
+    command = ["ctr", "-n", "k8s.io", "images", "import", "-"]
+    with subprocess.Popen(["docker", "save", *references], stdout=subprocess.PIPE) as saving:
+        assert saving.stdout is not None
+        importing = {
+            node: subprocess.Popen(
+                ["docker", "exec", "-i", node, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+            for node in nodes
+        }
+        while chunk := saving.stdout.read(1 << 20):
+            for one in importing.values():
+                with suppress(BrokenPipeError):  # how it ended is told below
+                    one.stdin.write(chunk)  # type: ignore[union-attr]
+    for node, one in importing.items():
+        _, problem = one.communicate()
+        if one.returncode != 0:
+            raise Failure(f"{node} didn't take {', '.join(references)}: {problem.decode(errors='replace')[-2000:]}")
     if saving.returncode != 0:
-        raise Failure(f"docker save {reference} ended with {saving.returncode}")
+        raise Failure(f"docker save {' '.join(references)} ended with {saving.returncode}")
 
 
 def recycle_volumes(cluster: Cluster) -> None:
