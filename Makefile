@@ -50,10 +50,10 @@ lint: venv ## Style, types, YAML, Ansible
 
 unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their own
 	@pytest -q -n 2 --dist loadfile tests/unit
-	@pytest -q -n 2 --dist loadfile app
+	@pytest -q -n 2 --dist worksteal app
 
 coverage: venv doctor ## The application's tests, with line coverage of ledger and matching: at least 90 %
-	@pytest -q -n 2 --dist loadfile app --cov --cov-config=app/coverage.ini
+	@pytest -q -n 2 --dist worksteal app --cov --cov-config=app/coverage.ini
 
 molecule: venv doctor ## The roles on a kind cluster of their own, which is removed at the end
 	@$(CLUSTER) up test  # molecule would make it too, but hide the progress of a cold start

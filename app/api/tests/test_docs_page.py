@@ -54,7 +54,7 @@ def own(url: str, home: str) -> bool:
 def test_strangers_read_the_docs(page: Page) -> None:
     answer = page.goto("/api/v1/docs")
     assert answer
-    assert "script-src 'self';" in answer.headers["content-security-policy"]
+    assert "script-src 'self'" in answer.headers["content-security-policy"].split("; ")
     expect(page.locator(".opblock")).to_have_count(16)
     page.locator("#operations-Orders-place_order .opblock-summary-control").click()
     expect(page.get_by_text("Chosen by the client, new for each thing")).to_be_visible()
