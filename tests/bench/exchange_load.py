@@ -23,7 +23,14 @@ LONGEST_SECONDS = 12 * 3600
 WEB = ("-n", "exchange", "exec", "-i", "deploy/exchange-web", "--")
 TOKENS, RECORD = "/tmp/load-tokens", "/tmp/load-record"  # noqa: S108  # in the pod, whose /tmp is its own
 # trade_load reads the settings, but with tokens it uses no database: it goes the way of everybody else.
-UNUSED = {"ALLOWED_HOSTS": "unused.invalid", "DATABASE_HOST": "unused.invalid", "DATABASE_SSLMODE": "require"}
+UNUSED = {
+    "ALLOWED_HOSTS": "unused.invalid",
+    "DATABASE_HOST": "unused.invalid",
+    "DATABASE_NAME": "unused",
+    "DATABASE_USER": "unused",
+    "DATABASE_PASSWORD": "unused",
+    "DATABASE_SSLMODE": "require",
+}
 
 
 @contextlib.contextmanager
@@ -51,7 +58,18 @@ def trading(cluster: Cluster, folder: Path, orders_per_second: float) -> Iterato
         "--base-url",
         f"https://{variables['platform_domain']}",
     ]
-    command += ["--ca-file", str(ca), "--tokens", str(tokens), "--record", str(record), "--summary", str(summary)]
+    command += [
+        "--address",
+        cluster.address,
+        "--ca-file",
+        str(ca),
+        "--tokens",
+        str(tokens),
+        "--record",
+        str(record),
+        "--summary",
+        str(summary),
+    ]
     command += ["--rate", str(orders_per_second), "--seconds", str(LONGEST_SECONDS), "--give-up-after", "600"]
     environment = {**os.environ, **UNUSED, "SECRET_KEY": secrets.token_urlsafe(60)}
     with (folder / "load.log").open("wb") as log:

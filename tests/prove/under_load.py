@@ -53,10 +53,29 @@ def playbook(name: str, *arguments: str, pooled: bool) -> int:
 
 
 def settled() -> None:
-    """Wait until everything is ready again."""
-    kubectl(CLUSTER, *DATABASE, "rollout", "status", "statefulset/postgres", "--timeout=300s")
+    """Wait until every replica of everything is ready again.
+
+    Raises:
+        Failure: it isn't, after five minutes.
+    """
+    deadline = time.monotonic() + 300
+    while lacking := unready():
+        if time.monotonic() > deadline:
+            raise Failure(f"not ready after five minutes: {', '.join(lacking)}")
+        time.sleep(1)
+
+
+def unready() -> list[str]:
+    """Return the workloads of which a replica isn't ready."""
+    found = []
     for namespace in ("exchange", "exchange-database"):
-        kubectl(CLUSTER, "-n", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=300s")
+        listed = json.loads(kubectl(CLUSTER, "-n", namespace, "get", "deployments,statefulsets", "-o", "json"))
+        found += [
+            item["metadata"]["name"]
+            for item in listed["items"]
+            if item["status"].get("readyReplicas", 0) != item["spec"]["replicas"]
+        ]
+    return found
 
 
 def primary() -> str:

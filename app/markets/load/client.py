@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -49,6 +50,36 @@ class Target:
     timeout_seconds: float = 20.0
     tls: ssl.SSLContext | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    address: str | None = None  # where to connect to, instead of looking the name up
+
+
+class Plain(http.client.HTTPConnection):
+    """A connection to an address, in the name of a host."""
+
+    address: str
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = connected(self.address, self.port, self.timeout)
+
+
+class Secured(http.client.HTTPSConnection):
+    """The same with TLS; the certificate must be the host's."""
+
+    address: str
+    tls: ssl.SSLContext
+
+    def connect(self) -> None:
+        """Connect and shake hands."""
+        line = connected(self.address, self.port, self.timeout)
+        self.sock = self.tls.wrap_socket(line, server_hostname=self.host)
+
+
+def connected(address: str, port: int, timeout: float | None) -> socket.socket:
+    """Return a connection on which a request's last bytes don't wait for the answer to its first."""
+    line = socket.create_connection((address, port), timeout)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return line
 
 
 class Client:
@@ -100,12 +131,15 @@ class Client:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
-            address, timeout = urlsplit(self.target.base_url), self.target.timeout_seconds
-            if address.scheme == "https":
-                tls = self.target.tls or ssl.create_default_context()
-                self._connection = http.client.HTTPSConnection(address.netloc, timeout=timeout, context=tls)
+            url, timeout = urlsplit(self.target.base_url), self.target.timeout_seconds
+            connection: Plain | Secured
+            if url.scheme == "https":
+                connection = Secured(url.netloc, timeout=timeout)
+                connection.tls = self.target.tls or ssl.create_default_context()
             else:
-                self._connection = http.client.HTTPConnection(address.netloc, timeout=timeout)
+                connection = Plain(url.netloc, timeout=timeout)
+            connection.address = self.target.address or connection.host
+            self._connection = connection
         return self._connection
 
     def _path(self, path: str) -> str:

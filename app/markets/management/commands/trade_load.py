@@ -73,6 +73,9 @@ class Command(BaseCommand):
             "--ca-file", type=Path, metavar="FILE", help="PEM of the CA that signed the server's certificate"
         )
         run.add_argument(
+            "--address", metavar="IP", help="connect to it instead of looking the URL's name up; TLS asks for the name"
+        )
+        run.add_argument(
             "--header", type=header, action="append", default=[], help="sent with each request; repeatable"
         )
         run.add_argument(
@@ -125,7 +128,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def _run(self, options: dict[str, Any]) -> None:
-        target = Target(options["base_url"], options["timeout"], self._tls(options), dict(options["header"]))
+        target = Target(
+            options["base_url"], options["timeout"], self._tls(options), dict(options["header"]), options["address"]
+        )
         orders, seconds = options["orders"], options["seconds"]
         plan = Plan(
             markets=options["market"] or ["BTC-USDC", "ETH-USDC"],
