@@ -205,7 +205,7 @@ def test_half_an_answer_is_none() -> None:
 def test_tls_with_a_ca_of_its_own(tmp_path: Path) -> None:
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "ca.pem", "-days", "2",
-         "-subj", "/CN=tests", "-addext", "subjectAltName=IP:127.0.0.1"],
+         "-subj", "/CN=tests", "-addext", "subjectAltName=IP:127.0.0.1,DNS:exchange.invalid"],
         cwd=tmp_path, check=True, capture_output=True,
     )  # fmt: skip
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -217,8 +217,16 @@ def test_tls_with_a_ca_of_its_own(tmp_path: Path) -> None:
     address = f"https://127.0.0.1:{server.server_port}"
     known = Client(Target(address, 5, ssl.create_default_context(cafile=tmp_path / "ca.pem")))
     stranger = Client(Target(address, 5))
+    named, wrong = (
+        Client(Target(f"https://{name}.invalid:{server.server_port}", 5, known.target.tls, address="127.0.0.1"))
+        for name in ("exchange", "other")
+    )
     try:
-        assert known.send("GET", "/markets/BTC-USDC").body == MARKET
+        for client in (known, named):
+            assert client.send("GET", "/markets/BTC-USDC").body == MARKET
+            client.close()
+        with pytest.raises(DroppedError, match="Hostname mismatch"):
+            wrong.send("GET", "/markets/BTC-USDC")
         with pytest.raises(DroppedError, match="CERTIFICATE_VERIFY_FAILED"):
             stranger.send("GET", "/markets/BTC-USDC")
     finally:
