@@ -44,12 +44,13 @@ demo: cluster-up ## A kind cluster with the whole platform; ends with a URL
 lint: venv ## Style, types, YAML, Ansible
 	@ruff check . && ruff format --check .
 	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster && mypy -p network
+	@mypy -p exchange_backup && mypy -p backup
 	@mypy --config-file app/mypy.ini app
 	@yamllint --strict .
 	@ansible-lint --offline
 
 unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their own
-	@pytest -q tests/unit
+	@pytest -q tests/unit tests/backup
 	@pytest -q app
 
 coverage: venv doctor ## The application's tests, with line coverage of ledger and matching: at least 90 %
