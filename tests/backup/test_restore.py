@@ -125,11 +125,12 @@ def test_the_swap_renames_and_drops_nothing(config: Config, role: str) -> None:
     live, new = config.database, f"{config.database}_new"
     ask(f"CREATE DATABASE {new}")
     ask("CREATE TABLE restored (id int)", database=new)
+    ask(f"ALTER DATABASE {live} OWNER TO {role}")
     ask(f"REVOKE ALL ON DATABASE {live} FROM PUBLIC")
     ask(f"GRANT CONNECT ON DATABASE {live} TO {role}")
     ask(f"ALTER DATABASE {live} SET statement_timeout TO '42s'")
     ask(f"ALTER ROLE {role} IN DATABASE {live} SET application_name TO 'a, b'")
-    rights = "SELECT datacl::text FROM pg_database WHERE datname = %s"
+    rights = "SELECT datacl::text, datdba FROM pg_database WHERE datname = %s"
     before = ask(rights, live)
     with psycopg.connect(dbname=live, autocommit=True) as customer:
         old = swap.swap(live, new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import logging
@@ -199,7 +200,8 @@ def run_drill(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
 
 def run_exporter(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
     """Serve figures until stopped."""
-    serve(bucket, options.port)
+    with contextlib.suppress(Stopped, KeyboardInterrupt):
+        serve(bucket, options.port)
     return 0
 
 

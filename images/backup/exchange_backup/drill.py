@@ -34,6 +34,9 @@ SETTINGS: Final = {
     "shared_buffers": "64MB",
     "maintenance_work_mem": "64MB",
     "max_connections": "10",
+    # A container's /dev/shm is small.
+    "max_parallel_maintenance_workers": "0",
+    "max_parallel_workers_per_gather": "0",
 }
 # A path longer than that is no socket.
 SOCKET_PATH_BYTES: Final = 90

@@ -16,8 +16,8 @@ from exchange_backup.errors import BackupError
 from exchange_backup.report import Report
 
 LOG: Final = logging.getLogger(__name__)
-# Backups are hours apart, and every look costs requests.
-FRESH_SECONDS: Final = 60
+# Backups are hours apart, and every look reads all manifests.
+FRESH_SECONDS: Final = 300
 NEWEST_REPORTS: Final = 20
 
 HELP: Final = {
@@ -102,7 +102,7 @@ def _escaped(content: str) -> str:
 
 
 class Figures:
-    """What a scrape gets: read anew when it is older than a minute."""
+    """What a scrape gets: read anew when it isn't fresh any more."""
 
     def __init__(self, bucket: Bucket) -> None:
         """Begin with nothing read."""

@@ -109,10 +109,15 @@ def _open_again(live: str, new: str) -> None:
 
 
 def _take_over_rights(server: psycopg.Connection[dict[str, Any]], live: str, new: str) -> None:
-    """Give the new database the live one's rights and settings, so that nobody gets in who couldn't before."""
+    """Give the new database the live one's owner, rights and settings, so that nobody gets in who couldn't before."""
     target = sql.Identifier(new)
     rights = server.execute(RIGHTS, (live,)).fetchall()
+    owner = server.execute(
+        "SELECT pg_get_userbyid(datdba) AS name FROM pg_database WHERE datname = %s", (live,)
+    ).fetchone()
+    assert owner is not None  # noqa: S101
     with server.transaction():
+        server.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(target, sql.Identifier(owner["name"])))
         if rights:
             server.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(target))
         for right in rights:
