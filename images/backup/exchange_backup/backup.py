@@ -76,7 +76,7 @@ class Job:
         try:
             with commands.Command(argv, writes=True, env=env, fine=fine) as command:
                 plain: Any = crypt.Digest(reader=command.pipe)
-                crypt.encrypt(plain, crypt.Digest(writer=upload), self.keys)
+                crypt.encrypt(plain, crypt.Guard(writer=upload), self.keys)
                 command.finish()
                 if command.said():
                     LOG.warning("%s: %s", argv[0], command.said())

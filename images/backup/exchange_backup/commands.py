@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import subprocess
 import threading
@@ -15,6 +16,7 @@ from exchange_backup.errors import BackupError
 
 LINES_KEPT: Final = 12
 STOP_SECONDS: Final = 10
+PIPE_BYTES: Final = 1 << 20
 
 
 class Command:
@@ -32,10 +34,13 @@ class Command:
                 stdout=subprocess.PIPE if writes else subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env={**os.environ, **env} if env else None,
-                bufsize=1 << 20,
+                bufsize=PIPE_BYTES,
             )
         except OSError as error:
             raise BackupError(f"{self.argv[0]} can't be started: {error}") from error
+        # So that it goes on while we encrypt and send. More than this is not allowed to everybody.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._said: deque[str] = deque(maxlen=LINES_KEPT)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()

@@ -29,36 +29,29 @@ class Writer(Protocol):
         """Take all of it."""
 
 
-class Digest:
-    """SHA-256 and length of what passes through, on the way from a reader or to a writer."""
+class Guard:
+    """A reader or a writer that keeps its error: pyrage loses it for short streams, and changes its kind for others."""
 
     def __init__(self, reader: Reader | None = None, writer: Writer | None = None) -> None:
         """Wrap one of the two."""
         self.reader, self.writer = reader, writer
-        self.bytes = 0
         self.error: BaseException | None = None
-        self._hash = hashlib.sha256()
-
-    @property
-    def sha256(self) -> str:
-        """Return the digest so far."""
-        return self._hash.hexdigest()
 
     def read(self, size: int = READ_BYTES) -> bytes:
-        """Read, and count it."""
+        """Read."""
         assert self.reader is not None  # noqa: S101
         try:
             data = self.reader.read(size)
         except BaseException as error:
             self.error = error
             raise
-        self._count(data)
+        self.see(data)
         return data
 
     def write(self, data: bytes) -> int:
-        """Count it, and write."""
+        """Write."""
         assert self.writer is not None  # noqa: S101
-        self._count(data)
+        self.see(data)
         try:
             self.writer.write(data)
         except BaseException as error:
@@ -69,7 +62,26 @@ class Digest:
     def flush(self) -> None:
         """Do nothing: whoever owns the writer finishes it."""
 
-    def _count(self, data: bytes) -> None:
+    def see(self, data: bytes) -> None:
+        """Do nothing with what passes through."""
+
+
+class Digest(Guard):
+    """SHA-256 and length of what passes through as well."""
+
+    def __init__(self, reader: Reader | None = None, writer: Writer | None = None) -> None:
+        """Wrap one of the two."""
+        super().__init__(reader, writer)
+        self.bytes = 0
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest so far."""
+        return self._hash.hexdigest()
+
+    def see(self, data: bytes) -> None:
+        """Count it."""
         self._hash.update(data)
         self.bytes += len(data)
 
@@ -115,11 +127,8 @@ def identities(path: Path) -> list[Any]:
     return found
 
 
-def encrypt(reader: Digest, writer: Digest, keys: Sequence[Any]) -> None:
-    """Encrypt all that the reader has.
-
-    pyrage loses the error of a short stream's write, and the kind of every other, so each side keeps its own.
-    """
+def encrypt(reader: Guard, writer: Guard, keys: Sequence[Any]) -> None:
+    """Encrypt all that the reader has."""
     try:
         pyrage.encrypt_io(cast("Any", reader), cast("Any", writer), list(keys))
     except (pyrage.EncryptError, OSError) as error:
@@ -129,7 +138,7 @@ def encrypt(reader: Digest, writer: Digest, keys: Sequence[Any]) -> None:
         raise failed
 
 
-def decrypt(reader: Digest, writer: Digest, keys: Sequence[Any], what: str) -> None:
+def decrypt(reader: Guard, writer: Guard, keys: Sequence[Any], what: str) -> None:
     """Decrypt all that the reader has; `what` names it.
 
     Raises:

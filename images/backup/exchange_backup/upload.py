@@ -56,24 +56,28 @@ class Upload:
         self.part_bytes = bucket.target.part_mib * MIB
         self.segment_bytes = bucket.target.segment_mib * MIB
         self.segments: list[Segment] = []
-        self._buffer = bytearray()
+        self._filling: list[bytes] = []
+        self._room = self.part_bytes
         self._pool = ThreadPoolExecutor(bucket.target.uploads_at_once, thread_name_prefix="upload")
         self._sending: deque[Future[dict[str, Any]]] = deque()
         self._open: Object | None = None
 
     def write(self, data: bytes) -> None:
         """Take data; wait while too much is under way."""
-        self._buffer += data
-        while len(self._buffer) >= self.part_bytes:
-            part = bytes(self._buffer[: self.part_bytes])
-            del self._buffer[: self.part_bytes]
-            self._send(part)
+        while len(data) >= self._room:
+            self._filling.append(data[: self._room])
+            data = data[self._room :]
+            self._send(b"".join(self._filling))
+            self._filling, self._room = [], self.part_bytes
+        self._filling.append(data)
+        self._room -= len(data)
 
     def finish(self) -> tuple[Segment, ...]:
         """Send what is left and make the last object."""
-        if self._buffer or not self._open:
-            self._send(bytes(self._buffer))
-            self._buffer = bytearray()
+        left = b"".join(self._filling)
+        self._filling = []
+        if left or not self._open:
+            self._send(left)
         self._complete()
         self._pool.shutdown()
         return tuple(self.segments)

@@ -70,7 +70,7 @@ def decrypt(bucket: Bucket, stream: Stream, keys: Sequence[Any], writer: Writer)
         BackupError: it isn't what was backed up; what was written until then is worthless.
     """
     what = bucket.url(stream.segments[0].name)
-    reader = Digest(reader=stored(bucket, stream))
+    reader = crypt.Guard(reader=stored(bucket, stream))
     plain = Digest(writer=writer)
     crypt.decrypt(reader, plain, keys, what)
     # age's own end comes before the object's.
