@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove coverage bench bench-app bench-failover images doctor venv lint unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
+.PHONY: help demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -68,6 +68,9 @@ bench: venv ## Time site.yml against kubectl apply of the same objects (needs th
 
 bench-app: venv ## Orders over HTTP next to pgbench on the same server, and how both grow with the book
 	@$(BIN)/python tests/bench/app.py
+
+bench-backup: venv ## Backups and restores next to bare pg_dump and pg_restore (GIGABYTES, TRIALS)
+	@$(BIN)/python tests/bench/backup.py
 
 bench-failover: venv ## How long writes pause in a failover (needs the demo's cluster; TRIALS, FAULTS, MINUTES)
 	@$(BIN)/python tests/bench/failover.py

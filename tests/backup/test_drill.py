@@ -121,7 +121,7 @@ def test_a_drill_refuses_the_server_that_was_backed_up(config: Config) -> None:
 def test_a_server_that_doesn_t_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drill, "SETTINGS", {**drill.SETTINGS, "max_connections": "none"})
     with (
-        pytest.raises(BackupError, match=r"pg_ctl start ended with 1: .*max_connections"),
+        pytest.raises(BackupError, match=r"pg_ctl ended with 1: .*max_connections"),
         drill.throw_away_server(folder),
     ):
         pass

@@ -294,6 +294,10 @@ def test_an_upload_that_somebody_else_aborts(target: Target) -> None:
     made.write(bytes(6 << 20))
     ((key, identity),) = bucket.stale_uploads(datetime.now(UTC) + timedelta(hours=1))
     assert key == "prod/stream"
+    deadline = time.monotonic() + 30
+    while not bucket.client.list_parts(Bucket=target.bucket, Key=key, UploadId=identity).get("Parts"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     bucket.abort(key, identity)
     with pytest.raises(BackupError, match="the multipart upload was aborted by somebody else"):
         made.finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -64,6 +65,45 @@ def test_a_restored_database_holds_what_the_snapshot_held(
     assert ask("SELECT count(*) FROM posting", database=config.database) == [(0,)]
 
 
+def test_a_parallel_restore_leaves_nothing_in_its_scratch_folder(
+    config: Config, key_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = digest(config.database, "account", "posting")
+    file, scratch = write(config, tmp_path), tmp_path / "scratch"
+    scratch.mkdir()
+    back_up(config)
+    command = [f"--config={file}", "restore", f"--private-key={key_file}", f"--scratch={scratch}", "--jobs=2"]
+    assert main(command) == 0
+    assert digest(capsys.readouterr().out.strip(), "account", "posting") == wanted
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_parallel_restore_that_fails_says_why_and_leaves_nothing(
+    config: Config, key_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask("CREATE ROLE visitor")
+    ask("ALTER TABLE posting OWNER TO visitor", database=config.database)
+    made, keys, bucket = back_up(config), crypt.identities(key_file), Bucket(config.target)
+    ask("ALTER TABLE posting OWNER TO tests", database=config.database)
+    ask("DROP ROLE visitor")
+    name, before, scratch = f"{config.database}_new", databases(), tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(BackupError, match=r'pg_restore ended with 1: .*role "visitor" does not exist'):
+        restore.restore(bucket, made, keys, name, restore.How(jobs=2, scratch=scratch))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
+    with pytest.raises(BackupError, match=r"has 10 bytes left, \d+ are needed"):
+        restore.restore(bucket, made, keys, name, restore.How(jobs=2, scratch=scratch))
+    assert databases() == before
+    assert list(scratch.iterdir()) == []
+
+
+def test_the_new_name_is_one_that_postgresql_takes(config: Config) -> None:
+    made = back_up(config)
+    long = dataclasses.replace(made, database=dataclasses.replace(made.database, name="x" * 60))
+    assert len(restore.new_name(long)) == 63
+    assert restore.new_name(long).endswith(made.id[:16].lower())
+
+
 def test_a_database_that_exists_is_never_written_to(config: Config, key_file: Path) -> None:
     made = back_up(config)
     with pytest.raises(BackupError, match=f"database {config.database} exists: a restore never writes into one"):
@@ -116,7 +156,7 @@ def test_a_dump_that_the_server_can_t_take(config: Config, key_file: Path) -> No
 def test_everything_can_be_given_to_one_owner(config: Config, key_file: Path, role: str) -> None:
     made = back_up(config)
     name = f"{config.database}_new"
-    restore.restore(Bucket(config.target), made, crypt.identities(key_file), name, role)
+    restore.restore(Bucket(config.target), made, crypt.identities(key_file), name, restore.How(owner=role))
     owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
     assert ask(owners, database=name) == [(role,)]
 

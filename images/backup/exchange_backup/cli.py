@@ -78,6 +78,8 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--private-key", type=Path, metavar="FILE", required=True)
     restored.add_argument("--database", default="", help="the new database (default: the old name and the time)")
     restored.add_argument("--owner", default="", help="owner of everything in it (default: as it was)")
+    restored.add_argument("--scratch", type=Path, metavar="FOLDER", help="room for the dump, for a parallel restore")
+    restored.add_argument("--jobs", type=int, default=2, help="connections of a parallel restore (default: 2)")
     restored.add_argument("--roles", action="store_true", help="make roles that are missing first")
     drilled.add_argument("--folder", type=Path, default=Path("/tmp"), help="where there is room for the database")  # noqa: S108
     swapped = command("swap", run_swap, "rename a restored database into the live one's place")
@@ -171,7 +173,7 @@ def run_restore(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
     name = options.database or restore.new_name(manifest)
     if options.roles:
         LOG.info("roles made: %s", ", ".join(restore.roles(bucket, manifest, keys)) or "none")
-    restore.restore(bucket, manifest, keys, name, options.owner)
+    restore.restore(bucket, manifest, keys, name, restore.How(options.owner, options.jobs, options.scratch))
     LOG.info("backup %s is restored and checked in database %s", manifest.id, name)
     print(name)  # noqa: T201
     return 0

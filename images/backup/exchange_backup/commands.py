@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import subprocess
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -114,12 +115,17 @@ def output(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
 
 
 def run(argv: Sequence[str]) -> None:
-    """Run a program that leaves another one behind, which would hold a pipe open."""
-    try:
-        code = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
-        ).returncode
-    except OSError as error:
-        raise BackupError(f"{argv[0]} can't be started: {error}") from error
-    if code:
-        raise BackupError(f"{argv[0]} {argv[1]} ended with {code}")
+    """Run a program with which we share no pipe: one that it leaves behind would hold it open.
+
+    Raises:
+        BackupError: it failed, with what it said.
+    """
+    with tempfile.TemporaryFile() as said:
+        try:
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, check=False)
+        except OSError as error:
+            raise BackupError(f"{argv[0]} can't be started: {error}") from error
+        if done.returncode:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines()[-LINES_KEPT:]
+            raise BackupError(f"{argv[0]} ended with {done.returncode}: {' / '.join(lines)}")

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -19,6 +25,8 @@ from exchange_backup.source import connect, counts, migrations, one_line
 LOG: Final = logging.getLogger(__name__)
 MAINTENANCE: Final = "postgres"
 PROGRESS_BYTES: Final = 1 << 30
+# PostgreSQL cuts longer names off.
+NAME_BYTES: Final = 63
 
 
 class Progress:
@@ -40,10 +48,23 @@ class Progress:
 
 def new_name(manifest: Manifest) -> str:
     """Return the name of the database that a backup is restored into: the old one's, and the backup's time."""
-    return f"{manifest.database.name}_{manifest.id.partition('-')[0].lower()}"
+    suffix = f"_{manifest.id.partition('-')[0].lower()}"
+    return manifest.database.name.encode()[: NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix
 
 
-def restore(bucket: Bucket, manifest: Manifest, keys: Sequence[Any], database: str, owner: str = "") -> None:
+@dataclass(frozen=True)
+class How:
+    """How a restore is done: who owns everything (none: as it was), and in how many connections at once.
+
+    More than one needs the dump as a file, since pg_restore jumps about in it: `scratch` is a folder with room for it.
+    """
+
+    owner: str = ""
+    jobs: int = 1
+    scratch: Path | None = None
+
+
+def restore(bucket: Bucket, manifest: Manifest, keys: Sequence[Any], database: str, how: How | None = None) -> None:
     """Make a database of this name, fill it and check it. If that fails it is dropped: nobody else has used it.
 
     Args:
@@ -51,16 +72,22 @@ def restore(bucket: Bucket, manifest: Manifest, keys: Sequence[Any], database: s
         manifest: the backup.
         keys: private keys.
         database: the new database; it must not exist.
-        owner: owner of the database and of everything in it; none: as it was.
+        how: owner and parallelism.
 
     Raises:
         BackupError: it couldn't be made, or isn't what was backed up.
     """
-    create(database, owner)
+    how = how or How()
+    create(database, how.owner)
     try:
         argv = ["pg_restore", "--exit-on-error", "--no-password", f"--dbname={database}"]
-        argv += [f"--role={owner}", "--no-owner"] if owner else []
-        pour(bucket, manifest.stream("database"), keys, argv)
+        argv += [f"--role={how.owner}", "--no-owner"] if how.owner else []
+        stream = manifest.stream("database")
+        if how.scratch:
+            with on_disk(bucket, stream, keys, how.scratch) as file:
+                commands.run([*argv, f"--jobs={how.jobs}", str(file)])
+        else:
+            pour(bucket, stream, keys, argv)
         check(manifest, database)
     except BaseException:
         LOG.warning("dropping %s, which this restore has made and not finished", database)
@@ -103,6 +130,30 @@ def pour(bucket: Bucket, stream: Stream, keys: Sequence[Any], argv: Sequence[str
         with commands.broken_pipe_is_its_fault(command):
             verify.decrypt(bucket, stream, keys, Progress(command.pipe, stream.plain_bytes))
         command.finish()
+
+
+@contextmanager
+def on_disk(bucket: Bucket, stream: Stream, keys: Sequence[Any], folder: Path) -> Iterator[Path]:
+    """Decrypt a stream into a file that nobody else can read, and that is gone afterwards.
+
+    Raises:
+        BackupError: there is no room, or the stream isn't what was backed up.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < stream.plain_bytes:
+        raise BackupError(
+            f"{folder} has {free} bytes left, {stream.plain_bytes} are needed: make room, or leave it out"
+        )
+    handle, name = tempfile.mkstemp(prefix="dump-", dir=folder)
+    file = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as content:
+            verify.decrypt(bucket, stream, keys, Progress(content, stream.plain_bytes))
+        yield file
+    except OSError as error:
+        raise BackupError(f"{file}: {error}") from error
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def roles(bucket: Bucket, manifest: Manifest, keys: Sequence[Any]) -> list[str]:
