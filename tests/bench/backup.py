@@ -50,7 +50,8 @@ class Trial:
 def measured(what: str, command: Sequence[str | Path]) -> Trial:
     """Run a command in a process of its own, so that the largest of its children is its own."""
     begun = time.monotonic()
-    pid = os.posix_spawnp(command[0], [str(word) for word in command], os.environ)
+    quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    pid = os.posix_spawnp(command[0], [str(word) for word in command], os.environ, file_actions=quiet)
     _, status, used = os.wait4(pid, 0)
     wall = time.monotonic() - begun
     if status:
@@ -163,9 +164,10 @@ def main() -> int:
     peak = max(trial.peak_bytes for trial in trials if trial.what in PAIRS)
     if peak > MOST_BYTES:
         return fail(f"a job took {peak >> 20} MiB of memory; {MOST_BYTES >> 20} are promised")
+    speed, streamed, parallel = 1 / ratios["backup"], ratios["restore, streamed"], ratios["restore, 2 jobs"]
     say(
-        f"backup at {100 / ratios['backup']:.0f} % of pg_dump's speed, streamed restore {ratios['restore, streamed']:.2f}"
-        f" and with 2 jobs {ratios['restore, 2 jobs']:.2f} times pg_restore's, {peak >> 20} MiB at most"
+        f"backup at {100 * speed:.0f} % of pg_dump's speed, restores in {streamed:.2f} (streamed) and {parallel:.2f}"
+        f" (2 jobs) of pg_restore's time, {peak >> 20} MiB at most"
     )
     return 0
 
