@@ -312,3 +312,17 @@ def test_nothing_is_whole_before_the_dump_has_ended_well(config: Config) -> None
     with pytest.raises(BackupError, match="sh ended with 3: it broke"):
         job.store("database", "pg_dump", argv)
     assert Bucket(config.target).sizes("") == {}
+
+
+def test_a_failed_dump_doesn_t_wait_for_the_count(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    with psycopg.connect(dbname=config.database) as server:
+        server.execute("CREATE VIEW slow AS SELECT FROM account WHERE pg_sleep(600) IS NOT NULL")
+    monkeypatch.setattr(Job, "store", lambda *_: (_ for _ in ()).throw(BackupError("it broke")))
+    with pytest.raises(BackupError, match="it broke"):
+        back_up(dataclasses.replace(config, tables=("account", "slow")))
+    with psycopg.connect(dbname=config.database, autocommit=True) as server:
+        left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'exchange-backup'"
+        deadline = time.monotonic() + 30
+        while server.execute(left).fetchone() != (0,):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,14 @@ def url(server: Server) -> str:
 def from_replica(config: Config, standby: Standby) -> Config:
     """Return a configuration that names the standby."""
     del standby
+    with psycopg.connect(dbname=config.database, autocommit=True) as server:
+        row = server.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
+    assert row is not None
+    reached = f"SELECT pg_last_wal_replay_lsn() >= '{row[0]}'"
+    deadline = time.monotonic() + 30
+    while not on_standby(dataclasses.replace(config, database="postgres"), reached):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     return dataclasses.replace(config, replica_host=ADDRESS, replica_wait_seconds=20)
 
 
@@ -84,12 +93,13 @@ def test_a_standby_that_has_caught_up_is_dumped(from_replica: Config) -> None:
     assert made.database.rows["account"] == 101
 
 
-def test_a_standby_that_is_behind_is_waited_for(from_replica: Config) -> None:
+def test_a_standby_that_is_behind_is_waited_for(from_replica: Config, caplog: pytest.LogCaptureFixture) -> None:
     on_standby(dataclasses.replace(from_replica, database="postgres"), "SELECT pg_wal_replay_pause()")
     try:
         with psycopg.connect(dbname=from_replica.database) as server:
             server.execute("INSERT INTO account VALUES (5001, 'unseen')")
         made = back_up(dataclasses.replace(from_replica, replica_wait_seconds=1))
+        assert f"{ADDRESS} is behind: not at " in caplog.text
     finally:
         on_standby(dataclasses.replace(from_replica, database="postgres"), "SELECT pg_wal_replay_resume()")
     # Not in time, so the primary is dumped, and nothing is missing.

@@ -46,6 +46,7 @@ class Job:
                 self.store("database", "pg_dump", moment.dump_command(config.compression), environment),
                 self.store("globals", "sql", moment.globals_command(role_passwords=config.role_passwords), environment),
             ]
+            facts = moment.counted()
         # After the database, so that every file that it names is there.
         for name, folder in config.folders.items():
             command = ["tar", "--create", "--file=-", f"--directory={folder}", "."]
@@ -57,7 +58,7 @@ class Job:
             tool_version=__version__,
             pg_dump_version=commands.output(["pg_dump", "--version"]),
             recipients=config.recipients,
-            database=moment.facts,
+            database=facts,
             streams=tuple(streams),
         )
         self.bucket.put(manifest.name_of(self.id), made.dump(), protect=True)

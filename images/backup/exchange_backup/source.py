@@ -5,9 +5,11 @@ How to reach it is libpq's own affair: PGHOST, PGPORT, PGUSER, PGPASSWORD or PGP
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -47,6 +49,11 @@ class Snapshot:
     id: str
     facts: Database
     environment: dict[str, str]
+    counting: Future[dict[str, int]]
+
+    def counted(self) -> Database:
+        """Return the facts with the rows of tables, which are counted while the dump is made."""
+        return dataclasses.replace(self.facts, rows=self.counting.result())
 
     def dump_command(self, compression: str) -> list[str]:
         """Return the pg_dump of this moment."""
@@ -102,8 +109,12 @@ def snapshot(config: Config) -> Iterator[Snapshot]:
         lsn = _begin(primary, config.database)
         reading, source = _reader(config, primary, lsn)
         try:
-            with reading.transaction():
-                yield _look(reading, config, source)
+            with reading.transaction(), ThreadPoolExecutor(1, thread_name_prefix="count") as pool:
+                try:
+                    yield _look(reading, config, source, pool)
+                except BaseException:
+                    reading.cancel_safe()
+                    raise
         except psycopg.Error as error:
             raise BackupError(f"read {config.database} on the {source}: {one_line(error)}") from error
         finally:
@@ -152,7 +163,9 @@ def _reader(
     return replica, "replica" if standby else "primary"
 
 
-def _look(reading: psycopg.Connection[dict[str, Any]], config: Config, source: str) -> Snapshot:
+def _look(
+    reading: psycopg.Connection[dict[str, Any]], config: Config, source: str, pool: ThreadPoolExecutor
+) -> Snapshot:
     """Return the snapshot of the transaction that has just begun, and what is seen in it."""
     reading.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     name = str(_one(reading, "SELECT pg_export_snapshot() AS found"))
@@ -166,14 +179,17 @@ def _look(reading: psycopg.Connection[dict[str, Any]], config: Config, source: s
         wal_lsn=facts["wal_lsn"],
         bytes=facts["bytes"],
         migrations=migrations(reading) if facts["is_django"] else {},
-        rows=counts(reading, config.tables),
+        rows={},
     )
     # A Service may lead elsewhere the next time; the snapshot is known to this server alone.
     address = _one(reading, "SELECT host(inet_server_addr()) AS found")
     environment = {"PGHOSTADDR": str(address)} if address else {}
     if source == "replica":
         environment["PGHOST"] = config.replica_host
-    return Snapshot(name, found, environment)
+    # Those that can't be counted are told of before anything is stored.
+    for table in config.tables:
+        reading.execute(sql.SQL("SELECT FROM {} LIMIT 0").format(sql.Identifier(*table.split("."))))
+    return Snapshot(name, found, environment, pool.submit(counts, reading, config.tables))
 
 
 def migrations(connection: psycopg.Connection[dict[str, Any]]) -> dict[str, str]:
