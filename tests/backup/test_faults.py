@@ -25,8 +25,9 @@ from exchange_backup.bucket import Bucket
 from exchange_backup.config import Config, Target
 from exchange_backup.errors import BackupError, s3
 from exchange_backup.manifest import Manifest
+from testing.server import FAST, Server
 
-from backup.conftest import back_up, make_noise, write
+from backup.conftest import back_up, environment, make_noise, write
 from backup.gateway import Gateway
 
 
@@ -259,6 +260,27 @@ def test_the_database_s_connection_is_lost(config: Config, monkeypatch: pytest.M
     ):
         back_up(config)
     bucket = Bucket(config.target)
+    assert bucket.sizes("") == {}
+    assert bucket.stale_uploads(datetime.now(UTC) + timedelta(hours=1)) == []
+
+
+def test_the_database_server_dies(
+    target: Target, keys: tuple[str, str], monkeypatch: pytest.MonkeyPatch, postgres: Server
+) -> None:
+    """As in a failover."""
+    del postgres
+    server = Server(FAST)
+    try:
+        for name, value in environment(server).items():
+            monkeypatch.setenv(name, value)
+        make_noise("postgres", 30)
+        config = Config(target, "postgres", compression="1", recipients=(keys[0],), tables=("noise",))
+        with at_part(monkeypatch, 2, server.stop), pytest.raises(BackupError, match=r"pg_dump ended with 1: "):
+            back_up(config)
+    finally:
+        server.start()
+        server.remove()
+    bucket = Bucket(target)
     assert bucket.sizes("") == {}
     assert bucket.stale_uploads(datetime.now(UTC) + timedelta(hours=1)) == []
 

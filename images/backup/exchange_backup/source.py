@@ -5,6 +5,7 @@ How to reach it is libpq's own affair: PGHOST, PGPORT, PGUSER, PGPASSWORD or PGP
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -23,6 +24,7 @@ from exchange_backup.manifest import Database
 
 LOG: Final = logging.getLogger(__name__)
 CONNECT_SECONDS: Final = 10
+KEEPALIVE_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.2
 # "backup" in ASCII: held by the job for as long as it runs.
 LOCK: Final = 0x6261636B7570
@@ -83,6 +85,8 @@ def connect(database: str, **others: Any) -> psycopg.Connection[dict[str, Any]]:
         "dbname": database,
         "application_name": "exchange-backup",
         "connect_timeout": CONNECT_SECONDS,
+        # They are idle for hours; what lies between must not forget them.
+        "keepalives_idle": KEEPALIVE_SECONDS,
         "options": NO_TIMEOUTS,
         **others,
     }
@@ -113,7 +117,9 @@ def snapshot(config: Config) -> Iterator[Snapshot]:
                 try:
                     yield _look(reading, config, source, pool)
                 except BaseException:
-                    reading.cancel_safe()
+                    # Why it ended matters more than whether the count could be stopped.
+                    with contextlib.suppress(psycopg.Error):
+                        reading.cancel_safe()
                     raise
         except psycopg.Error as error:
             raise BackupError(f"read {config.database} on the {source}: {one_line(error)}") from error
