@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from exchange_backup import catalog, crypt, verify
 from exchange_backup.backup import Job
 from exchange_backup.bucket import Bucket
@@ -91,9 +93,9 @@ def test_folders_are_part_of_a_backup(config: Config, key_file: Path, tmp_path: 
 
 
 def test_every_recipient_can_read_it(config: Config, tmp_path: Path, key_file: Path) -> None:
-    other = tmp_path / "other"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
-    public = other.with_suffix(".pub").read_text().strip()
+    other, key = tmp_path / "other", Ed25519PrivateKey.generate()
+    other.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     made = back_up(dataclasses.replace(config, recipients=(*config.recipients, public)))
     assert content(config, made, "database", key_file) == content(config, made, "database", other)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -29,7 +31,7 @@ exec setpriv --reuid=postgres --regid=postgres --clear-groups {program} "$@"
 
 
 @pytest.fixture
-def folder(postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return where a drill may put its server; let initdb and pg_ctl run as postgres if the tests run as root."""
     if os.geteuid() == 0:
         shims = tmp_path / "shims"
@@ -43,7 +45,8 @@ def folder(postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     made = Path(tempfile.gettempdir()) / f"drills-{os.getpid()}"
     made.mkdir(exist_ok=True)
     made.chmod(0o711)
-    return made
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture
