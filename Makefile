@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove coverage bench bench-app bench-failover images doctor venv lint unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
+.PHONY: help demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -44,12 +44,13 @@ demo: cluster-up ## A kind cluster with the whole platform; ends with a URL
 lint: venv ## Style, types, YAML, Ansible
 	@ruff check . && ruff format --check .
 	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster && mypy -p network
+	@mypy -p exchange_backup && mypy -p backup
 	@mypy --config-file app/mypy.ini app
 	@yamllint --strict .
 	@ansible-lint --offline
 
 unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their own
-	@pytest -q -n 2 --dist loadfile tests/unit
+	@pytest -q -n 2 --dist loadfile tests/unit tests/backup
 	@pytest -q -n 2 --dist worksteal app
 
 coverage: venv doctor ## The application's tests, with line coverage of ledger and matching: at least 90 %
@@ -67,6 +68,9 @@ bench: venv ## Time site.yml against kubectl apply of the same objects (needs th
 
 bench-app: venv ## Orders over HTTP next to pgbench on the same server, and how both grow with the book
 	@$(BIN)/python tests/bench/app.py
+
+bench-backup: venv ## Backups and restores next to bare pg_dump and pg_restore (GIGABYTES, TRIALS)
+	@$(BIN)/python tests/bench/backup.py
 
 bench-failover: venv ## How long writes pause in a failover (needs the demo's cluster; TRIALS, FAULTS, MINUTES)
 	@$(BIN)/python tests/bench/failover.py

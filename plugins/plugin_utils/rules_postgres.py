@@ -15,7 +15,9 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity i
 # A name that needs no quoting, with room for the suffix of a login role in PostgreSQL's 63 bytes.
 _DATABASE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,59}")
 # Roles and databases that are there already.
-_TAKEN = frozenset({"exporter", "pgbouncer", "pooler", "postgres", "replicator", "rewinder", "template0", "template1"})
+_TAKEN = frozenset(
+    {"backup", "exporter", "pgbouncer", "pooler", "postgres", "replicator", "rewinder", "template0", "template1"}
+)
 _MAX_MEMBERS = 9
 _SETTING = re.compile(r"[\w.-]+", re.ASCII)
 # Connections that are not for the poolers: migrations, exporters, Patroni, and the superuser's own.

@@ -26,6 +26,7 @@ OWNED = {
     "postgres": PROJECT / "images" / "postgres",
     "postgres_exporter": PROJECT / "images" / "postgres_exporter",
     "pgbouncer": PROJECT / "images" / "pgbouncer",
+    "backup": PROJECT / "images" / "backup",
     "exchange": PROJECT,
 }
 

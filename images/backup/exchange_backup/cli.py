@@ -1,0 +1,236 @@
+"""The command line: backup, list, verify, prune, restore, swap, drill, exporter."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import psycopg
+
+from exchange_backup import __version__, catalog, crypt, prune, report, restore, swap, verify
+from exchange_backup.backup import Job
+from exchange_backup.bucket import Bucket
+from exchange_backup.config import Config, load
+from exchange_backup.drill import drill
+from exchange_backup.errors import BackupError, Stopped
+from exchange_backup.exporter import serve
+from exchange_backup.manifest import Manifest
+from exchange_backup.report import Report
+from exchange_backup.source import one_line
+
+LOG: Final = logging.getLogger("exchange_backup")
+CONFIG: Final = Path("/etc/backup/config.json")
+EXPORTER_PORT: Final = 9190
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return the exit code: 0 if it did what it should, 1 if not."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        config = load(options.config)
+        run: Callable[[argparse.Namespace, Config, Bucket], int] = options.run
+        return run(options, config, Bucket(config.target))
+    except (BackupError, psycopg.Error) as error:
+        LOG.error("%s", one_line(error))  # noqa: TRY400  # a person reads it, not a stack
+        return 1
+    except KeyboardInterrupt:
+        LOG.error("interrupted")  # noqa: TRY400
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what the command line understands."""
+    top = argparse.ArgumentParser(prog="exchange-backup", description=__doc__)
+    top.add_argument("--version", action="version", version=__version__)
+    top.add_argument("--config", type=Path, default=CONFIG, help=f"the JSON configuration (default: {CONFIG})")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    command("backup", run_backup, "make a backup")
+    listed = command("list", run_list, "say which backups there are, and whether each is good")
+    listed.add_argument("--json", action="store_true", help="print manifests as JSON")
+    checked = command("verify", run_verify, "read every object of a backup and compare it with the manifest")
+    pruned = command("prune", run_prune, "remove what retention doesn't keep and what never finished")
+    pruned.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    restored = command("restore", run_restore, "restore into a new database and check it")
+    drilled = command("drill", run_drill, "restore into a throw-away PostgreSQL and check it")
+    for one in (checked, restored, drilled):
+        one.add_argument("--backup", default="latest", metavar="ID", help="default: latest")
+        one.add_argument("--before", type=moment, metavar="TIME", help="the latest before this time (ISO 8601)")
+    checked.add_argument("--private-key", type=Path, metavar="FILE", help="also decrypt, and compare the content")
+    for one in (restored, drilled):
+        one.add_argument("--private-key", type=Path, metavar="FILE", required=True)
+    restored.add_argument("--database", default="", help="the new database (default: the old name and the time)")
+    restored.add_argument("--owner", default="", help="owner of everything in it (default: as it was)")
+    restored.add_argument("--scratch", type=Path, metavar="FOLDER", help="room for the dump, for a parallel restore")
+    restored.add_argument("--jobs", type=int, default=2, help="connections of a parallel restore (default: 2)")
+    restored.add_argument("--roles", action="store_true", help="make roles that are missing first")
+    drilled.add_argument("--folder", type=Path, default=Path("/tmp"), help="where there is room for the database")  # noqa: S108
+    swapped = command("swap", run_swap, "rename a restored database into the live one's place")
+    swapped.add_argument("--live", required=True)
+    swapped.add_argument("--new", required=True)
+    exported = command("exporter", run_exporter, "serve figures for Prometheus")
+    exported.add_argument("--port", type=int, default=EXPORTER_PORT)
+    return top
+
+
+def moment(text: str) -> datetime:
+    """Return a time; without a zone it is UTC."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def run_backup(_: argparse.Namespace, config: Config, bucket: Bucket) -> int:
+    """Make a backup, and report it."""
+    begun = datetime.now(UTC)
+    job: Job | None = None
+
+    def work() -> tuple[str, dict[str, float]]:
+        nonlocal job
+        job = Job(config, bucket, begun)
+        made = job.run()
+        plain = sum(stream.plain_bytes for stream in made.streams)
+        said = f"backup {made.id}: {plain} bytes, {made.stored_bytes} stored, {made.seconds:.0f} s"
+        return said, {"plain_bytes": plain, "stored_bytes": made.stored_bytes}
+
+    return reported(bucket, "backup", lambda: job.id if job else "", begun, work)
+
+
+def run_list(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
+    """Print the backups, one a line."""
+    found = catalog.entries(bucket)
+    if options.json:
+        rows = [
+            {
+                "id": one.id,
+                "good": one.good,
+                "problem": one.problem,
+                "manifest": one.manifest and dataclasses.asdict(one.manifest),
+            }
+            for one in found
+        ]
+        print(json.dumps(rows, indent=1))  # noqa: T201
+        return 0
+    tried = report.verified(bucket)
+    for one in found:
+        state = "good" if one.good else f"NOT GOOD: {one.problem}"
+        size = f"{one.manifest.stored_bytes / (1 << 20):10.1f} MiB" if one.manifest else " " * 14
+        print(f"{one.id}  {size}  {'restored' if one.id in tried else '        '}  {state}")  # noqa: T201
+    return 0
+
+
+def run_verify(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
+    """Compare what is stored with the manifest."""
+    manifest = chosen(options, bucket)
+    if options.private_key:
+        verify.check_content(bucket, manifest, crypt.identities(options.private_key))
+    else:
+        verify.check_stored(bucket, manifest)
+    LOG.info("backup %s is %s", manifest.id, "whole and can be read" if options.private_key else "whole")
+    return 0
+
+
+def run_prune(options: argparse.Namespace, config: Config, bucket: Bucket) -> int:
+    """Remove what nobody needs."""
+    now = datetime.now(UTC)
+    if options.dry_run:
+        todo = prune.plan(bucket, config, now)
+        for entry in (*todo.expired, *todo.unfinished):
+            LOG.info("would remove %s", entry.id)
+        for key, _ in todo.uploads:
+            LOG.info("would abort the upload of %s", key)
+        return 0
+
+    def work() -> tuple[str, dict[str, float]]:
+        done = prune.run(bucket, config, now)
+        gone = len(done.expired) + len(done.unfinished)
+        said = f"{len(done.kept)} backups kept, {gone} removed, {len(done.uploads)} uploads aborted"
+        return said, {"kept": len(done.kept), "removed": gone, "damaged": len(done.damaged)}
+
+    return reported(bucket, "prune", lambda: "", now, work)
+
+
+def run_restore(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
+    """Restore beside what is there."""
+    manifest = chosen(options, bucket)
+    keys = crypt.identities(options.private_key)
+    name = options.database or restore.new_name(manifest)
+    if options.roles:
+        LOG.info("roles made: %s", ", ".join(restore.roles(bucket, manifest, keys)) or "none")
+    restore.restore(bucket, manifest, keys, name, restore.How(options.owner, options.jobs, options.scratch))
+    LOG.info("backup %s is restored and checked in database %s", manifest.id, name)
+    print(name)  # noqa: T201
+    return 0
+
+
+def run_swap(options: argparse.Namespace, _: Config, __: Bucket) -> int:
+    """Put a restored database in the live one's place."""
+    print(swap.swap(options.live, options.new))  # noqa: T201
+    return 0
+
+
+def run_drill(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
+    """Prove that a backup restores, and report it."""
+    begun = datetime.now(UTC)
+    found = ""
+
+    def work() -> tuple[str, dict[str, float]]:
+        nonlocal found
+        manifest = chosen(options, bucket)
+        found = manifest.id
+        figures = drill(bucket, manifest, crypt.identities(options.private_key), options.folder)
+        return f"backup {manifest.id} restores: {figures['rows']:.0f} rows checked, {figures['seconds']} s", figures
+
+    return reported(bucket, "drill", lambda: found, begun, work)
+
+
+def run_exporter(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
+    """Serve figures until stopped."""
+    with contextlib.suppress(Stopped, KeyboardInterrupt):
+        serve(bucket, options.port)
+    return 0
+
+
+def chosen(options: argparse.Namespace, bucket: Bucket) -> Manifest:
+    """Return the backup that the options name."""
+    return catalog.choose(catalog.entries(bucket), options.backup, options.before)
+
+
+def reported(
+    bucket: Bucket,
+    kind: str,
+    backup: Callable[[], str],
+    begun: datetime,
+    work: Callable[[], tuple[str, dict[str, float]]],
+) -> int:
+    """Do a job's work and leave a report of how it ended."""
+    figures: dict[str, float] = {}
+    try:
+        message, figures = work()
+        ok = True
+    except (BackupError, psycopg.Error, KeyboardInterrupt) as error:
+        ok, message = False, one_line(error) or "interrupted"
+    LOG.log(logging.INFO if ok else logging.ERROR, "%s", message)
+    report.end(bucket, Report(kind, ok, backup=backup(), message=message, figures=figures, **report.since(begun)))
+    return 0 if ok else 1
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    """End in order: uploads are aborted, programs ended."""
+    raise Stopped(f"stopped by {signal.Signals(number).name}: the pod was evicted, deleted or ran out of time")
