@@ -38,7 +38,7 @@ def media_storage(env: Environment, *, folder: bool) -> tuple[str, dict[str, Any
         condition=bool(access_key) == bool(secret_key),
         problem="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: set both or neither",
     )
-    from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - few need it, and it takes long
+    from botocore.config import Config  # noqa: PLC0415 - few need it, and it takes long
 
     config = Config(
         signature_version="s3v4",
