@@ -215,7 +215,8 @@ class Load:
             except DroppedError as error:
                 failure, text = error.kind, str(error)
             else:
-                if reply.status not in PASSING:
+                # Whatever the API says is JSON; anything else comes from something before it.
+                if reply.status not in PASSING and reply.body is not None:
                     self._record.write(
                         "answered",
                         key=key,

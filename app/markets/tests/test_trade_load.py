@@ -68,6 +68,8 @@ class Handler(BaseHTTPRequestHandler):
         elif step == "silence":
             time.sleep(1)
             self.close_connection = True
+        elif step == "page":
+            self.answer(404, b"404 page not found")
         elif step == "ok":
             self.answer(201, self.answers[key], {"Idempotency-Replayed": "true"} if replayed else {})
         else:
@@ -141,6 +143,12 @@ def test_an_answer_that_says_no_is_not_asked_again(api: str, status: int) -> Non
     assert len(Handler.seen) == 1
     assert summary["refused"] == {f"orders: {status} because": 1}
     assert (summary["orders_acknowledged"], summary["retries"]) == (0, 0)
+
+
+def test_a_page_of_something_before_the_api_is_no_answer(api: str) -> None:
+    summary = trade(api, None, ["page", "ok"])
+    assert (summary["orders_acknowledged"], summary["refused"]) == (1, {})
+    assert summary["first_tries_failed"] == {"404": 1}
 
 
 def test_waits_as_long_as_the_server_asks(api: str) -> None:
