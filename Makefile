@@ -61,7 +61,7 @@ molecule: venv doctor ## The roles on a kind cluster of their own, which is remo
 	@molecule test --all --destroy=always
 
 test: ## What gates a merge: lint, unit tests, Molecule on kind
-	@tests/run.sh "lint unit" molecule
+	@tests/run.sh lint unit molecule
 
 bench: venv ## Time site.yml against kubectl apply of the same objects (needs the demo's cluster)
 	@$(BIN)/python tests/bench/site.py
