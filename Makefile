@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
+.PHONY: help demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -42,10 +42,15 @@ demo: cluster-up ## A kind cluster with the whole platform; ends with a URL
 	@$(BIN)/python tests/demo_report.py
 
 lint: venv ## Style, types, YAML, Ansible
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint-python lint-ansible
+
+lint-python: venv
 	@ruff check . && ruff format --check .
 	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster && mypy -p network
 	@mypy -p exchange_backup && mypy -p backup
 	@mypy --config-file app/mypy.ini app
+
+lint-ansible: venv
 	@yamllint --strict .
 	@ansible-lint --offline
 

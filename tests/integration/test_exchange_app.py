@@ -39,9 +39,9 @@ def tag(cluster: Cluster) -> str:
     return image.rsplit(":", 1)[1]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def put_right(cluster: Cluster) -> Iterator[None]:
-    """Deploy the inventory's values and the first tag again after each test."""
+    """Deploy the inventory's values and the first tag again after a test that leaves others."""
     before = tag(cluster)
     yield
     run = play(exchange_app_image_tag=before)
@@ -101,6 +101,7 @@ def test_an_interrupted_upgrade_is_recovered(cluster: Cluster) -> None:
     assert (again.code, again.changed) == (0, 0), again.output
 
 
+@pytest.mark.usefixtures("put_right")
 def test_a_failed_migration_leaves_the_old_version_serving_and_says_why(cluster: Cluster) -> None:
     before = deployment(cluster)
     step = {"name": "migrate", "command": ["python", "manage.py", "migrate", "nosuchapp"]}
@@ -117,6 +118,7 @@ def test_a_failed_migration_leaves_the_old_version_serving_and_says_why(cluster:
     assert after["status"]["availableReplicas"] == after["spec"]["replicas"]
 
 
+@pytest.mark.usefixtures("put_right")
 def test_switching_the_autoscaler_on_carries_the_number_of_pods_over(cluster: Cluster) -> None:
     scaled = deployment(cluster)["spec"]["replicas"] + 1
     body = {"spec": {"replicas": scaled}}
