@@ -15,13 +15,16 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.drill_cluster import DrillCluster, DrillError
 
 WHOLE_SECONDS = 240
-# Held back for so long, a container is held back for twice as long when it ends once more: until the lease expires.
-BACK_OFF_SECONDS, MOST_RESTARTS = 10, 8
+# Held back for so long, a container is held back for up to twice as long, if it ends once more within that time.
+BACK_OFF_SECONDS, MOST_RESTARTS = 30, 10
+# What tells it from a container that is started again at once.
+HELD_BACK_SECONDS = 5
 KILL_POSTMASTER = "kill -9 $(head -n 1 /var/lib/postgresql/data/pgdata/postmaster.pid)"
 # Every process but the first, which then ends the container; no process is asked, so nothing is handed over.
 KILL_EVERYTHING = "kill -9 -1"
@@ -258,6 +261,23 @@ class KillContainerAgain(KillContainer):
         now = look(now.cluster, now.nodes)
         now.switch_over(victim)
         return look(now.cluster, now.nodes)
+
+    def end(self, scene: Scene) -> None:
+        """Make sure that it was held back: otherwise this was another fault."""
+        pod = next(pod for pod in scene.cluster.pods() if pod["metadata"]["name"] == scene.primary)
+        if (seconds := down_for(pod)) < HELD_BACK_SECONDS:
+            raise DrillError(f"the kubelet started {scene.primary} again after {seconds:.0f} s: it was not held back")
+
+
+def down_for(pod: dict[str, Any]) -> float:
+    """Return how long a pod's container has been down since it ended last, or was down until it was started again."""
+    one = pod["status"]["containerStatuses"][0]
+    ended = (one["state"].get("terminated") or (one.get("lastState") or {}).get("terminated") or {}).get("finishedAt")
+    if not ended:
+        return 0.0
+    started = (one["state"].get("running") or {}).get("startedAt")
+    until = datetime.fromisoformat(started) if started else datetime.now(UTC)
+    return (until - datetime.fromisoformat(ended)).total_seconds()
 
 
 def kill_and_wait(scene: Scene, member: str) -> int:

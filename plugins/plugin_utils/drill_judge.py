@@ -25,7 +25,10 @@ def judge(
     Returns:
         ``gap_seconds`` (the longest time without an acknowledgement, among those that end after the fault),
         ``resumed_after_seconds`` (from the fault to the end of that gap), counts ``acknowledged``, ``failed`` (since
-        the fault) and ``failed_after_resume`` (begun after the gap's end), ``errors`` (text: count), ``lost``
+        the fault), ``failed_after_resume`` (begun after the gap's end) and of these ``failed_on_used_port`` (from a
+        port from which another had failed in the gap: the node that a client is on remembers for two minutes where the
+        Service led an attempt that was never answered, and leads a later one from the same port there too, whatever
+        the Service says by then), ``errors`` (text: count), ``lost``
         (acknowledged ids that aren't there), ``kept_unacknowledged`` (how many are there nevertheless), ``overlaps``
         (ids acknowledged by one server though begun after a later one had acknowledged), ``latency_ms`` (median and
         95th percentile of the writes acknowledged before the fault and after the gap).
@@ -38,6 +41,8 @@ def judge(
         if other["ended"] - one["ended"] > gap:
             gap, resumed = other["ended"] - one["ended"], other["ended"]
     failures = [one for one in attempts if one.get("error") and one["ended"] > fault_at]
+    late = [one for one in failures if resumed is not None and one["began"] > resumed]
+    used = {one.get("port") for one in failures if one not in late} - {None, 0}
     everything = [*attempts, *beside]
     acknowledged = {one["id"] for one in everything if not one.get("error")}
     settled = [one for one in after if resumed is not None and one["began"] >= resumed]
@@ -48,7 +53,8 @@ def judge(
         "acknowledged": len(acknowledged),
         "acknowledged_beside": sum(not one.get("error") for one in beside),
         "failed": len(failures),
-        "failed_after_resume": sum(resumed is not None and one["began"] > resumed for one in failures),
+        "failed_after_resume": len(late),
+        "failed_on_used_port": sum(one.get("port") in used for one in late),
         "errors": dict(Counter(brief(one["error"]) for one in failures).most_common()),
         "lost": sorted(acknowledged - set(found)),
         "kept_unacknowledged": len(set(found) - acknowledged),

@@ -63,14 +63,14 @@ def row(trial: Trial, limits: Mapping[str, float]) -> list[str]:
         f"{trial['gap_seconds']:.1f} s",
         str(trial["acknowledged"]),
         str(len(trial["lost"])),
-        f"{trial['failed']} / {trial['failed_after_resume']}",
+        f"{trial['failed']} / {trial['failed_after_resume']} / {trial['failed_on_used_port']}",
         f"{_ordinal(trial['primary'])} -> {_ordinal(trial['new_primary'])}",
         "-" if back is None else f"{back:.1f} s",
     ]
 
 
 # Short, so that a line of the table stays a line.
-HEADINGS = ["drill", "", "pause", "acknowledged", "lost", "failed / later", "primary", "back"]
+HEADINGS = ["drill", "", "pause", "acknowledged", "lost", "failed / later / port", "primary", "back"]
 
 
 def table(trials: Sequence[Trial], limits: Mapping[str, float]) -> list[str]:
@@ -107,8 +107,9 @@ def _trials(trials: Sequence[Trial], limits: Mapping[str, float]) -> str:
     return (
         "<p>A writer made a new TLS connection for each row, 20 times a second, while the database was disturbed. "
         "A write counts as lost if it was acknowledged and is not in the table at the end. "
-        "<b>pause</b>: the longest time without an acknowledgement. <b>failed / later</b>: attempts that failed, and "
-        "how many of them began after the pause. <b>primary</b>: which member it was, and which one took over. "
+        "<b>pause</b>: the longest time without an acknowledgement. <b>failed / later / port</b>: attempts that "
+        "failed, how many of them began after the pause, and how many of those from a port used in vain before, which "
+        "the client's node still leads to the old server. <b>primary</b>: which member it was, and which took over. "
         "<b>back</b>: after how long the old primary was a standby.</p>"
         f"<table><tr>{heads}</tr>{rows}</table>"
         f"{''.join(section(trial, limits) for trial in trials)}"

@@ -99,8 +99,9 @@ def measure(chosen: list[str], trials: list[dict[str, Any]]) -> int:
         save(trials)
         say(
             f"    {name} {done[name] + 1}/{enough[name]}: pause {trial['gap_seconds']:.1f} s, failed {trial['failed']}"
-            f" (after that {trial['failed_after_resume']}), lost {len(trial['lost'])}, {trial['primary']} ->"
-            f" {trial['new_primary']}, back after {trial['old_primary_back_seconds']} s"
+            f" (after that {trial['failed_after_resume']}, on a used port {trial['failed_on_used_port']}),"
+            f" lost {len(trial['lost'])}, {trial['primary']} -> {trial['new_primary']}, back after"
+            f" {trial['old_primary_back_seconds']} s"
         )
     return errors
 
@@ -113,7 +114,9 @@ def save(trials: list[dict[str, Any]]) -> None:
 def table(chosen: list[str], trials: list[dict[str, Any]]) -> list[str]:
     """Return the figures as lines."""
     head = f"{'pause of writes, in s':26}{'trials':>7}{'min':>7}{'median':>8}{'p95':>7}{'max':>7}"
-    lines = [f"{head}{'bar: median, max':>18}{'failed after':>14}{'lost':>6}{'old one back: median, max':>27}"]
+    lines = [
+        f"{head}{'bar: median, max':>18}{'failed later, on used port':>28}{'lost':>6}{'old one back: median, max':>27}"
+    ]
     for name in chosen:
         found = [trial for trial in trials if trial["fault"] == name]
         if not found:
@@ -122,12 +125,12 @@ def table(chosen: list[str], trials: list[dict[str, Any]]) -> list[str]:
         back = [trial["old_primary_back_seconds"] for trial in found if trial["old_primary_back_seconds"] is not None]
         _, median, most = WANTED[name]
         bar = f"{'-' if median is None else f'{median:g}'}, {'-' if most is None else f'{most:g}'}"
-        late = sum(trial["failed_after_resume"] for trial in found)
+        late = ", ".join(str(sum(t[key] for t in found)) for key in ("failed_after_resume", "failed_on_used_port"))
         lost = sum(len(trial["lost"]) for trial in found)
         returned = f"{statistics.median(back):.1f}, {max(back):.1f}" if back else "-"
         lines.append(
             f"{name:26}{len(found):7}{min(gaps):7.1f}{statistics.median(gaps):8.1f}{percentile(gaps, 95):7.1f}"
-            f"{max(gaps):7.1f}{bar:>18}{late:14}{lost:6}{returned:>27}"
+            f"{max(gaps):7.1f}{bar:>18}{late:>28}{lost:6}{returned:>27}"
         )
     return lines
 

@@ -3,15 +3,16 @@
 Runs in a pod with psycopg. libpq's variables (PGHOST, PGHOSTADDR, ...) say where to; with PGHOSTADDR no name is looked
 up. Attempts begin on a fixed beat, whether or not those before have ended, so that a slow database isn't spared.
 
-Prints JSON lines: one for each attempt ("id", "began", "ended" in seconds since 1970, "server", "error"). After SIGTERM
-it waits for what is under way; with WRITER_CHECK=yes it then reads all ids that the table holds, says {"found": [...]},
-and removes the table. The schema is the drill's own.
+Prints JSON lines: one for each attempt ("id", "began", "ended" in seconds since 1970, "port" that it came from,
+"server", "error"). After SIGTERM it waits for what is under way; with WRITER_CHECK=yes it then reads all ids that the
+table holds, says {"found": [...]}, and removes the table. The schema is the drill's own.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import selectors
 import signal
 import socket
 import sys
@@ -20,12 +21,12 @@ import time
 from typing import Any
 
 import psycopg
+from psycopg import pq
 
 NAME = os.environ.get("WRITER_NAME", "main")
 BEAT_SECONDS = 1 / float(os.environ.get("WRITER_RATE", "20"))
 CHECKS = os.environ.get("WRITER_CHECK") == "yes"
-# libpq's smallest.
-CONNECT_SECONDS = 2
+CONNECT_SECONDS = 2.0
 # From the first byte to the acknowledgement; a commit that waits for a standby is cut off here.
 ATTEMPT_SECONDS = 4.0
 MOST_AT_ONCE = 24
@@ -42,14 +43,55 @@ def say(line: dict[str, Any]) -> None:
         sys.stdout.flush()
 
 
-def run(sql: str, *values: str) -> list[tuple[Any, ...]]:
-    """Run one statement on a connection of its own; a commit of its own."""
-    with (
-        psycopg.connect(connect_timeout=CONNECT_SECONDS, autocommit=True) as connection,
-        socket.socket(fileno=os.dup(connection.fileno())) as line,
-    ):
+def connect() -> psycopg.Connection[Any]:
+    """Return a new connection. It isn't psycopg.connect, which doesn't tell the port of a connection that fails.
+
+    Raises:
+        Unconnected: it failed, or took too long.
+    """
+    line = pq.PGconn.connect_start(b"")
+    port, deadline = 0, time.monotonic() + CONNECT_SECONDS
+    with selectors.DefaultSelector() as selector:
+        while (state := line.connect_poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+            port = port or local_port(line.socket)
+            wanted = selectors.EVENT_READ if state == pq.PollingStatus.READING else selectors.EVENT_WRITE
+            key = selector.register(line.socket, wanted)
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            selector.unregister(key.fileobj)
+            if not ready:
+                line.finish()
+                raise Unconnected(port, "connection timeout expired")
+    if state == pq.PollingStatus.FAILED:
+        message = line.error_message.decode(errors="replace")
+        line.finish()
+        raise Unconnected(port, f"connection failed: {message}")
+    line.nonblocking = 1  # as psycopg has its connections
+    return psycopg.Connection(line)
+
+
+class Unconnected(psycopg.OperationalError):
+    """There is no connection; `port` is where it should have begun, 0 if it had none yet."""
+
+    def __init__(self, port: int, message: str) -> None:
+        """Keep the port."""
+        super().__init__(message)
+        self.port = port
+
+
+def local_port(line: int) -> int:
+    """Return the port where a connection begins."""
+    with socket.socket(fileno=os.dup(line)) as copy:
+        return int(copy.getsockname()[1])
+
+
+def run(sql: str, *values: str, line: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    """Run one statement on a connection of its own; a commit of its own. Notes the connection's port in `line`."""
+    with connect() as connection, socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        if line is not None:
+            line["port"] = local_port(connection.fileno())
+        connection.autocommit = True
         # A server that has stopped answering is hung up on: libpq itself would wait for ever.
-        cut = threading.Timer(ATTEMPT_SECONDS, line.shutdown, [socket.SHUT_RDWR])
+        cut = threading.Timer(ATTEMPT_SECONDS, wire.shutdown, [socket.SHUT_RDWR])
         cut.start()
         try:
             cursor = connection.execute(sql, values)
@@ -63,10 +105,11 @@ def attempt(number: int) -> None:
     """Write one row and say how it went."""
     line: dict[str, Any] = {"id": f"{NAME}-{number}", "began": time.time()}
     try:
-        rows = run("INSERT INTO platform_drill.written VALUES (%s) RETURNING host(inet_server_addr())", line["id"])
-        line["server"] = rows[0][0]
+        insert = "INSERT INTO platform_drill.written VALUES (%s) RETURNING host(inet_server_addr())"
+        line["server"] = run(insert, line["id"], line=line)[0][0]
     except Exception as error:  # noqa: BLE001  # whatever it is, it is an attempt that failed
         line["error"] = " ".join(str(error).split())[-200:] or type(error).__name__
+        line["port"] = line.get("port") or getattr(error, "port", 0)
     line["ended"] = time.time()
     say(line)
 

@@ -13,6 +13,7 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.drill_faul
     FAULTS,
     Nodes,
     Scene,
+    down_for,
     held_back,
     restarts,
 )
@@ -93,3 +94,26 @@ def test_restarts(status: dict[str, Any], count: int) -> None:
 def test_how_long_a_container_is_held_back(message: str | None, seconds: int) -> None:
     waiting = {"containerStatuses": [{"state": {"waiting": {"message": message}}}, {"state": {"running": {}}}]}
     assert held_back({"status": waiting}) == seconds
+
+
+@pytest.mark.parametrize(
+    ("state", "last", "seconds"),
+    [
+        (
+            {"running": {"startedAt": "2026-01-01T00:00:32Z"}},
+            {"terminated": {"finishedAt": "2026-01-01T00:00:02Z"}},
+            30,
+        ),
+        ({"running": {"startedAt": "2026-01-01T00:00:02Z"}}, {"terminated": {"finishedAt": "2026-01-01T00:00:02Z"}}, 0),
+        ({"running": {"startedAt": "2026-01-01T00:00:02Z"}}, {}, 0),
+    ],
+    ids=["held back", "started at once", "never ended"],
+)
+def test_how_long_a_container_was_down(state: dict[str, Any], last: dict[str, Any], seconds: float) -> None:
+    assert down_for({"status": {"containerStatuses": [{"state": state, "lastState": last}]}}) == seconds
+
+
+@pytest.mark.parametrize("state", [{"waiting": {"reason": "CrashLoopBackOff"}}, {"terminated": None}])
+def test_a_container_that_is_down_has_been_so_until_now(state: dict[str, Any]) -> None:
+    ended = {"terminated": {"finishedAt": "2026-01-01T00:00:02Z"}}
+    assert down_for({"status": {"containerStatuses": [{"state": state, "lastState": ended}]}}) > 1000

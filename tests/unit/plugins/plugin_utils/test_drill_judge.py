@@ -56,6 +56,23 @@ def test_failures_count_from_the_fault_on_and_apart_once_writes_have_resumed() -
     assert found["errors"] == {"timeout expired": 1, "begun before, ended after": 1, "begun after": 1}
 
 
+@pytest.mark.parametrize(
+    ("earlier", "port", "counted"),
+    [
+        pytest.param(write(12, error="timeout expired") | {"port": 40000}, 40000, 1, id="used in vain"),
+        pytest.param(write(12, error="timeout expired") | {"port": 40002}, 40000, 0, id="another port"),
+        pytest.param(write(12, error="timeout expired") | {"port": 0}, 0, 0, id="neither had a port"),
+        pytest.param(write(9, took=0.1, error="refused") | {"port": 40000}, 40000, 0, id="failed before the fault"),
+        pytest.param(write(9) | {"port": 40000}, 40000, 0, id="answered"),
+        pytest.param(write(16, error="timeout expired") | {"port": 40000}, 40000, 0, id="used later"),
+    ],
+)
+def test_a_port_that_was_used_in_vain_is_told_apart(earlier: dict[str, Any], port: int, counted: int) -> None:
+    late = write(15.2, error="session is read-only") | {"port": port}
+    found = judge([*MOVED, earlier, late], [], ids([*MOVED, earlier]), FAULT)
+    assert found["failed_on_used_port"] == counted
+
+
 def test_lost_is_what_was_acknowledged_and_is_not_there() -> None:
     there = ids(MOVED) - {"main-9.0"} | {"main-12"}
     found = judge([*MOVED, write(12, error="cut off")], [], there, FAULT)

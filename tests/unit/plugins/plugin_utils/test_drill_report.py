@@ -20,6 +20,7 @@ GOOD: dict[str, Any] = {
     "acknowledged": 600,
     "failed": 12,
     "failed_after_resume": 0,
+    "failed_on_used_port": 0,
     "errors": {"connection <refused> & gone": 12},
     "lost": [],
     "overlaps": [],
