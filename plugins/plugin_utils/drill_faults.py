@@ -260,7 +260,13 @@ class KillContainerAgain(KillContainer):
                 raise DrillError(f"the kubelet holds {victim} back for {waited} s at most")
         now = look(now.cluster, now.nodes)
         now.switch_over(victim)
-        return look(now.cluster, now.nodes)
+        deadline = time.monotonic() + WHOLE_SECONDS
+        # Patroni has handed over before the labels say so.
+        while (now := look(now.cluster, now.nodes)).primary != victim:
+            if time.monotonic() > deadline:
+                raise DrillError(f"{victim} did not become the primary within {WHOLE_SECONDS} s")
+            time.sleep(0.5)
+        return now
 
     def end(self, scene: Scene) -> None:
         """Make sure that it was held back: otherwise this was another fault."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -159,6 +160,54 @@ def test_everything_can_be_given_to_one_owner(config: Config, key_file: Path, ro
     restore.restore(Bucket(config.target), made, crypt.identities(key_file), name, restore.How(owner=role))
     owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
     assert ask(owners, database=name) == [(role,)]
+
+
+def test_nobody_else_gets_into_what_is_restored(config: Config, key_file: Path) -> None:
+    made = back_up(config)
+    name = f"{config.database}_new"
+    restore.restore(Bucket(config.target), made, crypt.identities(key_file), name)
+    rights = "SELECT has_database_privilege('pg_monitor', %s, 'CONNECT')"
+    assert ask(rights, name) == [(False,)]
+
+
+@pytest.fixture
+def with_secrets(config: Config, tmp_path: Path) -> Config:
+    """Return a configuration with a folder as Kubernetes mounts a Secret."""
+    folder = tmp_path / "secrets"
+    (folder / "..2026").mkdir(parents=True)
+    (folder / "..2026" / "shop.keys.SECRET_KEY").write_text("only-for-tests\n")
+    (folder / "..data").symlink_to("..2026")
+    (folder / "shop.keys.SECRET_KEY").symlink_to("..data/shop.keys.SECRET_KEY")
+    return dataclasses.replace(config, folders={"secrets": str(folder)})
+
+
+def test_a_folder_comes_back_as_texts_or_as_files(
+    with_secrets: Config, key_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(with_secrets, tmp_path)
+    assert main([f"--config={file}", "backup"]) == 0
+    command = [f"--config={file}", "folder", f"--private-key={key_file}"]
+    capsys.readouterr()
+    assert main([*command, "secrets"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"shop.keys.SECRET_KEY": "only-for-tests\n"}
+    to = tmp_path / "to"
+    to.mkdir()
+    assert main([*command, "secrets", f"--to={to}"]) == 0
+    assert (to / "shop.keys.SECRET_KEY").read_text() == "only-for-tests\n"
+
+
+def test_only_folders_that_are_there_are_unpacked_and_only_into_empty_ones(
+    with_secrets: Config, key_file: Path, tmp_path: Path
+) -> None:
+    made, bucket, keys = back_up(with_secrets), Bucket(with_secrets.target), crypt.identities(key_file)
+    to = tmp_path / "to"
+    to.mkdir()
+    with pytest.raises(BackupError, match="has no folder media: it has secrets"):
+        restore.folder(bucket, made, keys, "media", to)
+    (to / "mine").touch()
+    with pytest.raises(BackupError, match="is not an empty folder"):
+        restore.folder(bucket, made, keys, "secrets", to)
+    assert [file.name for file in to.iterdir()] == ["mine"]
 
 
 def test_the_swap_renames_and_drops_nothing(config: Config, role: str) -> None:

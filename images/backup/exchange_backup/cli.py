@@ -1,4 +1,4 @@
-"""The command line: backup, list, verify, prune, restore, swap, drill, exporter."""
+"""The command line: backup, list, verify, prune, restore, folder, swap, drill, exporter."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import logging
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,18 +70,23 @@ def parser() -> argparse.ArgumentParser:
     pruned = command("prune", run_prune, "remove what retention doesn't keep and what never finished")
     pruned.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     restored = command("restore", run_restore, "restore into a new database and check it")
+    unpacked = command("folder", run_folder, "unpack a folder that is stored beside the database")
+    unpacked.add_argument("name", help="as in `folders` of the configuration, such as secrets or media")
     drilled = command("drill", run_drill, "restore into a throw-away PostgreSQL and check it")
-    for one in (checked, restored, drilled):
+    for one in (checked, restored, unpacked, drilled):
         one.add_argument("--backup", default="latest", metavar="ID", help="default: latest")
         one.add_argument("--before", type=moment, metavar="TIME", help="the latest before this time (ISO 8601)")
     checked.add_argument("--private-key", type=Path, metavar="FILE", help="also decrypt, and compare the content")
-    for one in (restored, drilled):
+    for one in (restored, unpacked, drilled):
         one.add_argument("--private-key", type=Path, metavar="FILE", required=True)
     restored.add_argument("--database", default="", help="the new database (default: the old name and the time)")
     restored.add_argument("--owner", default="", help="owner of everything in it (default: as it was)")
     restored.add_argument("--scratch", type=Path, metavar="FOLDER", help="room for the dump, for a parallel restore")
     restored.add_argument("--jobs", type=int, default=2, help="connections of a parallel restore (default: 2)")
     restored.add_argument("--roles", action="store_true", help="make roles that are missing first")
+    unpacked.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="an empty folder; without it its texts are printed as JSON, by path"
+    )
     drilled.add_argument("--folder", type=Path, default=Path("/tmp"), help="where there is room for the database")  # noqa: S108
     swapped = command("swap", run_swap, "rename a restored database into the live one's place")
     swapped.add_argument("--live", required=True)
@@ -176,6 +182,20 @@ def run_restore(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
     restore.restore(bucket, manifest, keys, name, restore.How(options.owner, options.jobs, options.scratch))
     LOG.info("backup %s is restored and checked in database %s", manifest.id, name)
     print(name)  # noqa: T201
+    return 0
+
+
+def run_folder(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
+    """Unpack a folder, or print it: there may be secrets in it, so that is for a program to read."""
+    manifest = chosen(options, bucket)
+    keys = crypt.identities(options.private_key)
+    if options.to:
+        restore.folder(bucket, manifest, keys, options.name, options.to)
+        LOG.info("folder %s of backup %s is in %s", options.name, manifest.id, options.to)
+        return 0
+    with tempfile.TemporaryDirectory() as place:
+        restore.folder(bucket, manifest, keys, options.name, Path(place))
+        json.dump(restore.texts(Path(place)), sys.stdout)
     return 0
 
 

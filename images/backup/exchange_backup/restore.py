@@ -110,12 +110,11 @@ def create(database: str, owner: str = "") -> None:
         if exists:
             raise BackupError(f"database {database} exists: a restore never writes into one; name another")
         options = sql.SQL(" OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL("")
+        name = sql.Identifier(database)
         try:
-            server.execute(
-                sql.SQL("CREATE DATABASE {}{} TEMPLATE template0 ENCODING 'UTF8'").format(
-                    sql.Identifier(database), options
-                )
-            )
+            server.execute(sql.SQL("CREATE DATABASE {}{} TEMPLATE template0 ENCODING 'UTF8'").format(name, options))
+            # Until it is swapped in, and then as the live one: what is restored is no business of other roles.
+            server.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         except psycopg.Error as error:
             raise BackupError(f"create database {database}: {one_line(error)}") from error
 
@@ -154,6 +153,36 @@ def on_disk(bucket: Bucket, stream: Stream, keys: Sequence[Any], folder: Path) -
         raise BackupError(f"{file}: {error}") from error
     finally:
         file.unlink(missing_ok=True)
+
+
+def folder(bucket: Bucket, manifest: Manifest, keys: Sequence[Any], name: str, to: Path) -> None:
+    """Unpack a folder that is stored beside the database (`folders` in the configuration) into an empty one.
+
+    Raises:
+        BackupError: the backup has no such folder, `to` isn't empty, or it isn't what was backed up.
+    """
+    stored = [stream.name for stream in manifest.streams if stream.name not in {"database", "globals"}]
+    if name not in stored:
+        raise BackupError(f"backup {manifest.id} has no folder {name}: it has {', '.join(stored) or 'none'}")
+    if not to.is_dir() or any(to.iterdir()):
+        raise BackupError(f"{to} is not an empty folder: nothing is ever written over")
+    tar = ["tar", "--extract", "--file=-", f"--directory={to}", "--no-same-owner", "--no-same-permissions"]
+    pour(bucket, manifest.stream(name), keys, tar)
+
+
+def texts(folder: Path) -> dict[str, str]:
+    """Return the files of a folder as text, by their paths in it.
+
+    Raises:
+        BackupError: one isn't UTF-8.
+    """
+    # Kubernetes mounts a Secret twice: below a folder that begins with two dots, and as links to that.
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    paths = {str(file.relative_to(folder)): file for file in files}
+    try:
+        return {path: file.read_text() for path, file in paths.items() if not path.startswith("..")}
+    except UnicodeDecodeError as error:
+        raise BackupError(f"{folder} holds files that are no text: unpack it with --to") from error
 
 
 def roles(bucket: Bucket, manifest: Manifest, keys: Sequence[Any]) -> list[str]:

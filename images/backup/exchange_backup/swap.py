@@ -90,9 +90,12 @@ def _connections(server: psycopg.Connection[dict[str, Any]], name: str, *, allow
 
 
 def _empty(server: psycopg.Connection[dict[str, Any]], name: str) -> None:
-    """End every connection to a database."""
+    """End every connection to a database. The server's own workers belong to nobody; the rename sends them away."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    query = "SELECT count(pg_terminate_backend(pid)) AS found FROM pg_stat_activity WHERE datname = %s"
+    query = (
+        "SELECT count(pg_terminate_backend(pid)) AS found FROM pg_stat_activity"
+        " WHERE datname = %s AND usesysid IS NOT NULL"
+    )
     while (row := server.execute(query, (name,)).fetchone()) and row["found"]:
         if time.monotonic() > deadline:
             raise BackupError(
