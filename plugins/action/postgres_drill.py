@@ -10,12 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.connection import client_of
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.drill_cluster import DrillCluster, DrillError
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.drill_faults import FAULTS, Nodes
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.drill_trial import run_trial
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-
-CONNECTION = ("kubeconfig", "context", "host", "api_key", "ca_cert", "validate_certs")
 
 
 class ActionModule(ActionBase):
@@ -31,11 +29,10 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {**result, "skipped": True, "msg": "a drill can't be tried without being made"}
         arguments = self._task.args
-        connection = {name: arguments[name] for name in CONNECTION if arguments.get(name) is not None}
         nodes = Nodes(freeze=arguments.get("node_freeze_command") or [], thaw=arguments.get("node_thaw_command") or [])
         try:
             cluster = DrillCluster(
-                get_api_client(**connection).client.client,
+                client_of(arguments),
                 arguments["database_namespace"],
                 arguments["app_namespace"],
                 arguments["selector"],

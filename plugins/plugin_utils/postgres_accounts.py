@@ -15,10 +15,10 @@ def account_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
 
     Args:
         actual: the answer to roles/postgres/files/account_state.sql.
-        wanted: ``roles``, a list of name, login, optional password, connection_limit, member_of (list of roles) and
-            set_role (the role that a session of it acts as); ``databases``, a list of name, owner (if it is ours to
-            create) and connect (roles that may connect; nobody else may, beside the owner); optionally ``lookup``: the
-            role that may look up the verifiers of ``logins``.
+        wanted: ``roles``, a list of name, login, optional password, connection_limit, create_databases, member_of
+            (list of roles) and set_role (the role that a session of it acts as); ``databases``, a list of name, owner
+            (if it is ours to create) and connect (roles that may connect; nobody else may, beside the owner);
+            optionally ``lookup``: the role that may look up the verifiers of ``logins``.
 
     Returns:
         Statements as ``{"sql": ..., "shown": ...}``; ``shown`` says the same without a secret.
@@ -50,6 +50,8 @@ def _role(actual: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> list[d
     if actual is None:
         statements.append(_plain(f"CREATE ROLE {name} {login}"))
         actual = {"login": wanted["login"], "password": None, "settings": [], "member_of": [], "connection_limit": -1}
+        if wanted.get("create_databases"):
+            statements.append(_plain(f"ALTER ROLE {name} CREATEDB"))
     if actual["login"] != wanted["login"]:
         statements.append(_plain(f"ALTER ROLE {name} {login}"))
     limit = wanted.get("connection_limit", actual["connection_limit"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.objects import results
@@ -73,7 +73,7 @@ def not_ready(registered: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def pod_problems(pods: list[Live], events: list[Live]) -> list[str]:
+def pod_problems(pods: Sequence[Live], events: Sequence[Live]) -> list[str]:
     """Return what keeps pods from being ready and the newest warnings about them, as lines for a person."""
     lines = []
     for pod in pods:

@@ -6,7 +6,7 @@ import argparse
 import shutil
 import sys
 
-from cluster import docker, gobuild, images, kind, machine
+from cluster import docker, gobuild, images, kind, machine, s3
 from cluster.paths import PROJECT, cache, tools
 from cluster.shell import Failure, fail, say
 
@@ -23,6 +23,7 @@ def main() -> int:
         ("up", "make a cluster"),
         ("down", "remove it"),
         ("load", "build and load the project's images"),
+        ("s3", "start an S3 server in it, and write the inventory's variables for backups"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("cluster", choices=sorted(kind.CLUSTERS))
@@ -56,6 +57,9 @@ def execute(arguments: argparse.Namespace) -> None:
         case "load":
             docker.ensure()
             kind.load(kind.CLUSTERS[arguments.cluster], arguments.image or None)
+        case "s3":
+            docker.ensure()
+            s3.start(kind.CLUSTERS[arguments.cluster])
         case "clean":
             docker.stop_if_idle()
             if docker.our_pid():

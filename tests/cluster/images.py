@@ -19,6 +19,7 @@ from cluster.shell import Failure, run, say, step
 
 BASE = "debian:trixie-slim"
 STANDIN = "cryptoexchange/traefik-standin:3.6.12"
+VERSITYGW = "cryptoexchange/versitygw:1.8.0"
 Origin = Literal["upstream", "built here", "not to be had"]
 
 # Images of the platform that this project owns, and the folder of each Dockerfile.
@@ -270,6 +271,13 @@ def build_standin() -> str:
     binary = gobuild.build(gobuild.programs()["traefik"]) / "traefik"
     scratch_image(STANDIN, binary, "traefik")
     return STANDIN
+
+
+def build_versitygw() -> str:
+    """Build the S3 server that backups of clusters on this machine go to."""
+    binary = gobuild.build(gobuild.programs()["versitygw"]) / "versitygw"
+    scratch_image(VERSITYGW, binary, "versitygw")
+    return VERSITYGW
 
 
 def print_list() -> None:

@@ -322,15 +322,17 @@ def describe(cluster: Cluster, kubeconfig: str, context: str) -> None:
     if not os.environ.get("TEST_KUBECONFIG") and not images.registry_reachable():
         facts["ingress_nginx_controller"] = "existing"
     text = "---\n# Written by tests/cluster when it made the cluster.\n" + yaml.safe_dump(facts, sort_keys=False)
+    (inventory(cluster) / "cluster.yml").write_text(text)
+
+
+def inventory(cluster: Cluster) -> Path:
+    """Return the folder of variables of the cluster's inventory, which it makes if need be."""
     if cluster is CLUSTERS["demo"]:
-        target = PROJECT / "inventories" / "kind" / "group_vars" / "all"
-    else:
-        inventory = cluster.folder / "inventory"
-        target = inventory / "group_vars" / "all"
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PROJECT / "inventories" / "kind" / "hosts.yml", inventory)
+        return PROJECT / "inventories" / "kind" / "group_vars" / "all"
+    target = cluster.folder / "inventory" / "group_vars" / "all"
     target.mkdir(parents=True, exist_ok=True)
-    (target / "cluster.yml").write_text(text)
+    shutil.copy(PROJECT / "inventories" / "kind" / "hosts.yml", cluster.folder / "inventory")
+    return target
 
 
 def down(cluster: Cluster) -> None:
@@ -346,6 +348,6 @@ def down(cluster: Cluster) -> None:
         run([tools() / "kind", "delete", "cluster", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig])
         if not run(["docker", "ps", "-aq", "--filter", "network=kind"]).strip():
             run(["docker", "network", "rm", "kind"], check=False)
-    if cluster is CLUSTERS["demo"]:
-        (PROJECT / "inventories" / "kind" / "group_vars" / "all" / "cluster.yml").unlink(missing_ok=True)
+    for name in ("cluster.yml", "backup.yml"):
+        (inventory(cluster) / name).unlink(missing_ok=True)
     docker.stop_if_idle()

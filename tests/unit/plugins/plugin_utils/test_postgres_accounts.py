@@ -180,3 +180,9 @@ def test_a_database_that_is_not_ours_to_make_is_named() -> None:
 def test_quoting(text: str, as_name: str, as_text: str) -> None:
     assert identifier(text) == as_name
     assert literal(text) == as_text
+
+
+def test_a_role_that_makes_databases_gets_the_right_with_its_creation() -> None:
+    wanted = {"roles": [{"name": "restore", "login": True, "create_databases": True}], "databases": []}
+    shown = [one["shown"] for one in account_statements(FRESH, wanted)]
+    assert shown == ['CREATE ROLE "restore" LOGIN', 'ALTER ROLE "restore" CREATEDB']

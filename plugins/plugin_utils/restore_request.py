@@ -1,0 +1,64 @@
+"""What somebody asks of playbooks/restore.yml, and whether it can be done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_BACKUP = re.compile(r"latest|none|[0-9]{8}T[0-9]{6}Z-[0-9a-f]+")
+_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+([+-][0-9:]+|Z)?)?)?")
+_KEY = re.compile(r"\s*(AGE-SECRET-KEY-|-----BEGIN OPENSSH PRIVATE KEY-----)")
+_DATABASE = re.compile(r"([a-z_][a-z0-9_]{0,62})?")
+_SIZE = re.compile(r"([1-9][0-9]*[KMGT]i?)?")
+MOST_JOBS = 32
+
+
+def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], components: Sequence[str]) -> list[str]:
+    """Return what is wrong with a request, a line for each variable: its name, its value, and what is expected.
+
+    Args:
+        asked: the variables of playbooks/restore.yml, without ``restore_`` before their names.
+        live: name of the live database.
+        targets: names of postgres_backup_targets.
+        components: platform_components.
+    """
+    backup, database, jobs = str(asked["backup"]), str(asked["database"]), int(asked["jobs"])
+    none = backup == "none"
+    checks = {
+        "target": (
+            asked["target"] in targets,
+            f"one of postgres_backup_targets: {', '.join(targets) or 'there is none'}",
+        ),
+        "backup": (
+            bool(_BACKUP.fullmatch(backup)),
+            "latest, none, or an id such as 20260101T030000Z-1f2e3d",
+        ),
+        "before": (bool(_TIME.fullmatch(str(asked["before"]))), "a time such as 2026-01-01T12:00:00+00:00"),
+        "private_key": (
+            none or bool(_KEY.match(str(asked["private_key"]))),
+            "a private key that the backup was encrypted to: AGE-SECRET-KEY-..., or an OpenSSH one",
+        ),
+        "database": (
+            bool(_DATABASE.fullmatch(database)) and database != live and (bool(database) or not none),
+            f"a name other than {live}, of lower-case letters, digits and _; with restore_backup none it must be named",
+        ),
+        "jobs": (
+            1 <= jobs <= MOST_JOBS and (jobs == 1 or bool(asked["scratch_size"])),
+            f"1 to {MOST_JOBS}; more than 1 need a restore_scratch_size",
+        ),
+        "scratch_size": (bool(_SIZE.fullmatch(str(asked["scratch_size"]))), "a size such as 20Gi, or nothing"),
+        "swap": (
+            asked["swap"] in {"", live},
+            f"nothing, or {live}, to confirm that the live database is to be renamed away",
+        ),
+        "secrets": (not (none and asked["secrets"]), "false with restore_backup none, which reads no backup"),
+    }
+    found = [
+        f"restore_{name} is {'(not shown)' if name == 'private_key' else repr(asked[name])}: expected {expected}"
+        for name, (right, expected) in checks.items()
+        if not right
+    ]
+    if "postgres_backup" not in components:
+        found.insert(0, "platform_components lacks postgres_backup, whose targets and image a restore needs")
+    return found

@@ -1,0 +1,67 @@
+"""What can be asked of playbooks/restore.yml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.restore_request import problems
+
+ASKED: dict[str, Any] = {
+    "backup": "latest",
+    "target": "offsite",
+    "before": "",
+    "private_key": "AGE-SECRET-KEY-1XYZ",
+    "database": "",
+    "jobs": 1,
+    "scratch_size": "",
+    "swap": "",
+    "secrets": False,
+}
+COMPONENTS = ["postgres", "postgres_backup"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"backup": "20260101T030000Z-1f2e3d", "database": "exchange_new"},
+        {"before": "2026-01-01 12:00"},
+        {"before": "2026-01-01T12:00:00+01:00"},
+        {"private_key": "-----BEGIN OPENSSH PRIVATE KEY-----\n..."},
+        {"jobs": 4, "scratch_size": "20Gi"},
+        {"scratch_size": "500Mi"},
+        {"swap": "exchange", "secrets": True},
+        {"backup": "none", "database": "exchange_before_20260101t000000z", "swap": "exchange"},
+    ],
+)
+def test_what_can_be_done(asked: dict[str, Any]) -> None:
+    assert problems({**ASKED, **asked}, "exchange", ["offsite"], COMPONENTS) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"target": "moon"}, "restore_target is 'moon': expected one of postgres_backup_targets: offsite"),
+        ({"backup": "yesterday"}, "restore_backup is 'yesterday': expected latest, none, or an id"),
+        ({"before": "noon"}, "restore_before is 'noon': expected a time such as"),
+        ({"private_key": "age1xyz"}, "restore_private_key is (not shown): expected a private key"),
+        ({"database": "exchange"}, "restore_database is 'exchange': expected a name other than exchange"),
+        ({"database": 'x"; DROP'}, "restore_database is 'x\"; DROP': expected"),
+        ({"backup": "none"}, "restore_database is '': expected"),
+        ({"jobs": 4}, "restore_jobs is 4: expected 1 to 32; more than 1 need a restore_scratch_size"),
+        ({"jobs": 0}, "restore_jobs is 0"),
+        ({"scratch_size": "lots"}, "restore_scratch_size is 'lots': expected a size"),
+        ({"swap": "yes"}, "restore_swap is 'yes': expected nothing, or exchange"),
+        ({"backup": "none", "database": "x", "secrets": True}, "restore_secrets is True: expected false"),
+    ],
+)
+def test_what_cannot(asked: dict[str, Any], said: str) -> None:
+    (found,) = problems({**ASKED, **asked}, "exchange", ["offsite"], COMPONENTS)
+    assert found.startswith(said)
+
+
+def test_nothing_is_restored_without_the_component() -> None:
+    found = problems({**ASKED, "target": ""}, "exchange", [], ["postgres"])
+    assert found[0].startswith("platform_components lacks postgres_backup")
+    assert found[1].endswith("postgres_backup_targets: there is none")
