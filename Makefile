@@ -77,7 +77,7 @@ bench-app: venv ## Orders over HTTP next to pgbench on the same server, and how 
 bench-backup: venv ## Backups and restores next to bare pg_dump and pg_restore (GIGABYTES, TRIALS)
 	@$(BIN)/python tests/bench/backup.py
 
-bench-failover: venv ## How long writes pause in a failover (needs the demo's cluster; TRIALS, FAULTS, MINUTES)
+bench-failover: venv ## How long writes pause in a failover (needs the demo's cluster; TRIALS, FAULTS, MINUTES, LOAD)
 	@$(BIN)/python tests/bench/failover.py
 
 prove: venv ## The long campaign: resumable, hours; raw results in build/prove

@@ -15,7 +15,7 @@ description:
   - Nothing is ever dropped. Passwords are sent as SCRAM verifiers, never as they are.
 options:
   _input:
-    description: The answer of the server to roles/postgres/files/account_state.sql.
+    description: The answer of the server to roles/postgres/files/state.sql.
     type: dict
     required: true
   wanted:

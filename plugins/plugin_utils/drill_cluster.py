@@ -174,9 +174,10 @@ class DrillCluster:
             pod["metadata"]["name"], self.app, **options, _preload_content=False, _request_timeout=TIMEOUT
         )
         lines = answer.data.decode(errors="replace").splitlines()
-        if lines and not lines[0].startswith("{"):
+        records = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        if lines and not records:
             raise DrillError(f"the writer {writer} failed: {lines[-1]}")
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return records
 
     def stop_writer(self, writer: str, seconds: float) -> list[dict[str, Any]]:
         """Tell a writer to stop, wait for its last word and return all it has printed.

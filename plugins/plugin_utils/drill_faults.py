@@ -140,6 +140,8 @@ class Fault:
     hold_seconds = 0.0
     # Whether it lasts until it is ended.
     held = False
+    # How long it is watched after everything is well again.
+    after_seconds = 1.0
     # Whether the writer can be asked in the meantime how it is.
     seen = True
     # Whether a second writer goes to the first primary directly, from its own node.
@@ -327,6 +329,7 @@ class FrozenAndAsked(NodeFreeze):
 
     name, title = "thaw", "the primary's node frozen and thawed, written to on both sides"
     writes_beside = True
+    after_seconds = 6.0
 
 
 class FullDisk(Fault):
@@ -352,6 +355,10 @@ class KillStandby(Fault):
     name, title = "kill_standby", "kill -9 of a standby's container"
     moves_primary = False
 
+    def prepare(self, scene: Scene) -> Scene:
+        """Make sure that the kubelet restarts it at once."""
+        return renew(scene, scene.standbys[:1])
+
     def begin(self, scene: Scene) -> None:
         """Kill it."""
         with contextlib.suppress(Exception):  # the connection ends with the container
@@ -366,6 +373,8 @@ class ApiUnreachable(Fault):
     seen = False
     moves_primary = False
     hold_seconds = 60.0
+    # Until members have noticed that their watches are broken: three rounds of Patroni's loop.
+    after_seconds = 20.0
 
     def prepare(self, scene: Scene) -> Scene:
         """Find out where it runs."""
@@ -391,6 +400,7 @@ class Partition(Fault):
     name, title = "partition", "the primary's node cut off, written to on both sides"
     held = True
     writes_beside = True
+    after_seconds = 6.0
     hold_seconds = 45.0
 
     def begin(self, scene: Scene) -> None:
@@ -408,6 +418,7 @@ class StopPatroni(Fault):
     name, title = "stop_patroni", "Patroni stopped (SIGSTOP), written to on both sides"
     held = True
     writes_beside = True
+    after_seconds = 6.0
 
     def begin(self, scene: Scene) -> None:
         """Stop it."""

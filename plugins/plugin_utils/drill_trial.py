@@ -71,8 +71,9 @@ def run_trial(cluster: DrillCluster, nodes: Nodes, fault: Fault, program: str, s
                 released_at = time.time()
                 fault.end(before)
             after = cluster.whole(drill_faults.WHOLE_SECONDS)
-            # Until the watch has seen it too, and the writers an old primary that woke up.
-            time.sleep(AFTER_SECONDS if fault.writes_beside else 1)
+            # Until the watch has seen it too, and the writers what comes of an end such as an old primary that woke up.
+            time.sleep(fault.after_seconds)
+            after = cluster.whole(drill_faults.WHOLE_SECONDS)
             watched_until = time.time()
         printed = [
             line | {key: line[key] - ahead[writer.name] for key in ("began", "ended") if key in line}
@@ -80,6 +81,11 @@ def run_trial(cluster: DrillCluster, nodes: Nodes, fault: Fault, program: str, s
             for writer in reversed(writers)
             for line in cluster.stop_writer(writer.name, STOP_SECONDS)
         ]
+    except DrillError:
+        # It still removes its schema, if it can.
+        with contextlib.suppress(DrillError):
+            cluster.stop_writer("main", STOP_SECONDS)
+        raise
     finally:
         cluster.remove_writers()
     attempts = [line for line in printed if line.get("id", "").startswith("main-")]

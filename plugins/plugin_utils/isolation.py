@@ -158,6 +158,8 @@ def _pod(place: str, name: str, labels: Mapping[str, str], image: str, pull_secr
             # Should the drill be stopped before it can clean up.
             "activeDeadlineSeconds": 900,
             "terminationGracePeriodSeconds": 0,
+            # Nobody ever says so: whatever its labels are, no Service leads to it.
+            "readinessGates": [{"conditionType": f"{LABEL}-never"}],
             "imagePullSecrets": [{"name": pull_secret}] if pull_secret else [],
             "securityContext": {
                 "runAsNonRoot": True,

@@ -14,7 +14,7 @@ def account_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
     Nothing is ever dropped, and a role whose password isn't named keeps the one it has.
 
     Args:
-        actual: the answer to roles/postgres/files/account_state.sql.
+        actual: the answer to roles/postgres/files/state.sql.
         wanted: ``roles``, a list of name, login, optional password, connection_limit, create_databases, member_of
             (list of roles) and set_role (the role that a session of it acts as); ``databases``, a list of name, owner
             (if it is ours to create) and connect (roles that may connect; nobody else may, beside the owner);

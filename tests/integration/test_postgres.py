@@ -435,7 +435,7 @@ def test_a_drill_proves_a_switchover_and_leaves_nothing(cluster: Cluster, client
     run = run_playbook("playbooks/verify.yml", "-e", json.dumps(wanted))
     assert run.code == 0, run.output
     text, page = (tmp_path / "record.json").read_text(), (tmp_path / "report.html").read_text()
-    (record,) = json.loads(text)
+    (record,) = json.loads(text)["drills"]
     assert record["lost"] == record["overlaps"] == []
     assert record["acknowledged"] > 50
     assert record["new_primary"] == primary(cluster) != record["primary"]

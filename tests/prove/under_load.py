@@ -254,4 +254,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except Failure as failure:
-        fail(str(failure))
+        sys.exit(fail(str(failure)))

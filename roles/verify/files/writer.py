@@ -10,6 +10,7 @@ table holds, says {"found": [...]}, and removes the table. The schema is the dri
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -84,6 +85,12 @@ def local_port(line: int) -> int:
         return int(copy.getsockname()[1])
 
 
+def hang_up(wire: socket.socket) -> None:
+    """End a connection that may have ended by itself."""
+    with contextlib.suppress(OSError):
+        wire.shutdown(socket.SHUT_RDWR)
+
+
 def run(sql: str, *values: str, line: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
     """Run one statement on a connection of its own; a commit of its own. Notes the connection's port in `line`."""
     with connect() as connection, socket.socket(fileno=os.dup(connection.fileno())) as wire:
@@ -91,7 +98,7 @@ def run(sql: str, *values: str, line: dict[str, Any] | None = None) -> list[tupl
             line["port"] = local_port(connection.fileno())
         connection.autocommit = True
         # A server that has stopped answering is hung up on: libpq itself would wait for ever.
-        cut = threading.Timer(ATTEMPT_SECONDS, wire.shutdown, [socket.SHUT_RDWR])
+        cut = threading.Timer(ATTEMPT_SECONDS, hang_up, [wire])
         cut.start()
         try:
             cursor = connection.execute(sql, values)
