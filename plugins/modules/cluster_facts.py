@@ -27,6 +27,10 @@ options:
     description: Namespace of the ConfigMaps that list what we applied.
     type: str
     required: true
+  claims_namespace:
+    description: Namespace whose volume claims are looked at; empty for none.
+    type: str
+    default: ""
 author: The CryptoExchange platform authors
 """
 
@@ -72,6 +76,11 @@ applied:
   type: list
   elements: dict
   returned: on success
+claims:
+  description: The volume claims in O(claims_namespace), as the API returns them.
+  type: list
+  elements: dict
+  returned: on success
 """
 
 import contextlib
@@ -101,7 +110,7 @@ def look(client: Any, parameters: dict[str, Any]) -> dict[str, Any]:
         }
         if not review.create(body=body).to_dict()["status"].get("allowed"):
             denied.append(attributes)
-    found: dict[str, Any] = {"secrets": [], "applied": []}
+    found: dict[str, Any] = {"secrets": [], "applied": [], "claims": []}
     if not denied:
         secrets = resources.get(api_version="v1", kind="Secret")
         found["secrets"] = secrets.get(label_selector=parameters["label_selector"]).to_dict()["items"]
@@ -110,6 +119,9 @@ def look(client: Any, parameters: dict[str, Any]) -> dict[str, Any]:
             namespace=parameters["system_namespace"],
             label_selector=f"{parameters['label_selector']},app.kubernetes.io/component=applied-objects",
         ).to_dict()["items"]
+        if parameters["claims_namespace"]:
+            claims = resources.get(api_version="v1", kind="PersistentVolumeClaim")
+            found["claims"] = claims.get(namespace=parameters["claims_namespace"]).to_dict()["items"]
     return {
         "version": VersionApi(client.client).get_code().git_version,
         "namespaces": {item["metadata"]["name"]: item["metadata"]["uid"] for item in namespaces},
@@ -125,6 +137,7 @@ def main() -> None:
         access={"type": "list", "elements": "dict", "default": []},
         label_selector={"type": "str", "required": True},
         system_namespace={"type": "str", "required": True},
+        claims_namespace={"type": "str", "default": ""},
     )
     module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=spec, supports_check_mode=True)
     host = module.params.get("host") or ""

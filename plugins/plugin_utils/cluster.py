@@ -26,6 +26,7 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_NET, "networkpolicies"),
         (_POLICY, "poddisruptionbudgets"),
     ],
+    "postgres_backup": [(_BATCH, "cronjobs"), (_APPS, "deployments"), (_NET, "networkpolicies")],
     "exchange_app": [
         (_APPS, "deployments"),
         (_NET, "ingresses"),
@@ -42,7 +43,12 @@ _CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
 }
 # What a role does beside applying objects: (verb, resource, subresource) of the core API group.
 _ALSO: dict[str, list[tuple[str, str, str]]] = {
-    "postgres": [("list", "pods", ""), ("delete", "pods", ""), ("create", "pods", "exec")],
+    "postgres": [
+        ("list", "pods", ""),
+        ("delete", "pods", ""),
+        ("create", "pods", "exec"),
+        ("list", "persistentvolumeclaims", ""),
+    ],
 }
 
 

@@ -1,0 +1,65 @@
+"""What playbooks/restore.yml makes for the time of a restore, rendered with each set of variables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from unit.templates import checks
+from unit.templates.render import ROLES, load, sets, variables_of
+from unit.templates.test_templates import MINORS
+
+ROLE = "postgres_backup"
+JOBS: dict[str, dict[str, Any]] = {
+    "streamed": {"name": "restore", "scratch": "", "args": ["restore", "--private-key=/key/key.txt"]},
+    "in parallel": {"name": "restore", "scratch": "20Gi", "args": ["restore", "--scratch=/scratch", "--jobs=2"]},
+    "secrets": {"name": "restore", "command": ["sleep", "600"]},
+}
+CASES = [(chosen, job) for chosen in ("default", "maximal") for job in JOBS]
+
+
+def rendered(chosen: str, job: str) -> list[dict[str, Any]]:
+    """Return the Secret, the ServiceAccount and the Job."""
+    play = load(ROLES.parent / "playbooks" / "restore.yml")[1]
+    variables = {
+        **play["vars"],
+        **variables_of(ROLE, sets(ROLE)[chosen]),
+        "__postgres_backup_job": JOBS[job],
+        "__postgres_backup_password": "of-the-moment",
+    }
+    templar = Templar(DataLoader(), variables=variables)
+    folder = ROLES / ROLE / "templates" / "restore"
+    texts = [(folder / f"{name}.yaml.j2").read_text() for name in ("secret", "serviceaccount", "job")]
+    return [yaml.safe_load(templar.template(trust_as_template(text))) for text in texts]
+
+
+@pytest.mark.parametrize("minor", MINORS)
+@pytest.mark.parametrize(("chosen", "job"), CASES)
+def test_objects_are_valid(chosen: str, job: str, minor: str) -> None:
+    for item in rendered(chosen, job):
+        kubernetes_validate.validate(item, minor, strict=True)
+
+
+@pytest.mark.parametrize("check", checks.ALL)
+@pytest.mark.parametrize(("chosen", "job"), CASES)
+def test_objects_pass(chosen: str, job: str, check: str) -> None:
+    assert checks.ALL[check](rendered(chosen, job)) == []
+
+
+def test_a_streamed_restore_has_no_volume_but_a_parallel_one_has() -> None:
+    volumes = [
+        {volume["name"] for volume in rendered("default", job)[2]["spec"]["template"]["spec"]["volumes"]}
+        for job in ("streamed", "in parallel")
+    ]
+    assert volumes[1] - volumes[0] == {"scratch"}
+
+
+def test_credentials_are_those_that_read() -> None:
+    secret, account, job = rendered("maximal", "streamed")
+    assert "the-reader-s-secret" in secret["stringData"].values()
+    assert "the-reader-s-secret" not in str((account, job))
+    assert "AWS_ACCESS_KEY_ID" not in str(rendered("default", "streamed")[2])
