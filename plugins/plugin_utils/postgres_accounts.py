@@ -15,7 +15,7 @@ def account_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
 
     Args:
         actual: the answer to roles/postgres/files/state.sql.
-        wanted: ``roles``, a list of name, login, optional password, connection_limit, create_databases, member_of
+        wanted: ``roles``, a list of name and optionally login, password, connection_limit, create_databases, member_of
             (list of roles) and set_role (the role that a session of it acts as); ``databases``, a list of name, owner
             (if it is ours to create) and connect (roles that may connect; nobody else may, beside the owner);
             optionally ``lookup``: the role that may look up the verifiers of ``logins``.
@@ -33,6 +33,11 @@ def account_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
     return statements
 
 
+def extension_statements(present: Sequence[str], wanted: Sequence[str]) -> list[dict[str, str]]:
+    """Return the SQL that gives a database the extensions that it lacks. Nothing is ever dropped."""
+    return [_plain(f"CREATE EXTENSION {identifier(name)}") for name in _names(wanted) if name not in present]
+
+
 def identifier(name: str) -> str:
     """Return a name quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
@@ -45,14 +50,15 @@ def literal(text: str) -> str:
 
 def _role(actual: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
     name = identifier(wanted["name"])
-    login = "LOGIN" if wanted["login"] else "NOLOGIN"
+    logs_in = bool(wanted.get("login"))
+    login = "LOGIN" if logs_in else "NOLOGIN"
     statements: list[dict[str, str]] = []
     if actual is None:
         statements.append(_plain(f"CREATE ROLE {name} {login}"))
-        actual = {"login": wanted["login"], "password": None, "settings": [], "member_of": [], "connection_limit": -1}
+        actual = {"login": logs_in, "password": None, "settings": [], "member_of": [], "connection_limit": -1}
         if wanted.get("create_databases"):
             statements.append(_plain(f"ALTER ROLE {name} CREATEDB"))
-    if actual["login"] != wanted["login"]:
+    if actual["login"] != logs_in:
         statements.append(_plain(f"ALTER ROLE {name} {login}"))
     limit = wanted.get("connection_limit", actual["connection_limit"])
     if actual["connection_limit"] != limit:

@@ -18,6 +18,7 @@ _DATABASE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,59}")
 _TAKEN = frozenset(
     {"backup", "exporter", "pgbouncer", "pooler", "postgres", "replicator", "rewinder", "template0", "template1"}
 )
+_EXTENSION = re.compile(r"[a-z][a-z0-9_-]*")
 _MAX_MEMBERS = 9
 _SETTING = re.compile(r"[\w.-]+", re.ASCII)
 # Connections that are not for the poolers: migrations, exporters, Patroni, and the superuser's own.
@@ -78,6 +79,7 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
     check("postgres_pgbouncer_memory_limit", checks.quantity(values["postgres_pgbouncer_memory_limit"], "32Mi"))
     found += setting_errors(values["postgres_pgbouncer_settings"])
     found += parameter_errors(values["postgres_parameters"])
+    found += account_errors(values)
     return found or size_errors(values)
 
 
@@ -103,6 +105,36 @@ def _database_name(name: str) -> str:
     if name in _TAKEN or name.startswith("pg_"):
         return f"expected a name other than {', '.join(sorted(_TAKEN))} and pg_*"
     return ""
+
+
+def account_errors(values: Mapping[str, Any]) -> list[Finding]:
+    """Return what is wrong with roles, databases and extensions beside the platform's own."""
+    found: list[Finding] = []
+    app = values["platform_database_name"]
+    own = {app, f"{app}_a", f"{app}_b", "restore"}
+    names: dict[str, list[str]] = {}
+    for variable in ("postgres_roles", "postgres_databases"):
+        names[variable] = [item["name"] for item in values[variable]]
+        for index, name in enumerate(names[variable]):
+            problem = _database_name(name)
+            if not problem and (name in own or name in names[variable][:index]):
+                problem = f"expected a name of its own, other than {', '.join(sorted(own))}"
+            if problem:
+                found.append(Finding(f"{variable}[{index}].name", name, problem))
+    for index, database in enumerate(values["postgres_databases"]):
+        if database["owner"] not in names["postgres_roles"]:
+            expected = f"expected one of postgres_roles: {', '.join(names['postgres_roles']) or 'there is none'}"
+            found.append(Finding(f"postgres_databases[{index}].owner", database["owner"], expected))
+    wanted = {"postgres_extensions": values["postgres_extensions"]}
+    for index, database in enumerate(values["postgres_databases"]):
+        wanted[f"postgres_databases[{index}].extensions"] = database.get("extensions") or []
+    found += [
+        Finding(f"{variable}[{index}]", name, "expected an extension's name, such as pg_trgm")
+        for variable, extensions in wanted.items()
+        for index, name in enumerate(extensions)
+        if not _EXTENSION.fullmatch(name)
+    ]
+    return found
 
 
 def parameter_errors(parameters: Mapping[str, Any]) -> list[Finding]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_accounts import (
     account_statements,
+    extension_statements,
     identifier,
     literal,
 )
@@ -186,3 +187,14 @@ def test_a_role_that_makes_databases_gets_the_right_with_its_creation() -> None:
     wanted = {"roles": [{"name": "restore", "login": True, "create_databases": True}], "databases": []}
     shown = [one["shown"] for one in account_statements(FRESH, wanted)]
     assert shown == ['CREATE ROLE "restore" LOGIN', 'ALTER ROLE "restore" CREATEDB']
+
+
+def test_a_declared_role_needs_no_more_than_a_name() -> None:
+    shown = [one["shown"] for one in account_statements(FRESH, {"roles": [{"name": "shop"}], "databases": []})]
+    assert shown == ['CREATE ROLE "shop" NOLOGIN']
+
+
+def test_only_extensions_that_are_missing_are_made() -> None:
+    (made,) = extension_statements(["plpgsql", "citext"], ["citext", "uuid-ossp"])
+    assert made == {"sql": 'CREATE EXTENSION "uuid-ossp"', "shown": 'CREATE EXTENSION "uuid-ossp"'}
+    assert extension_statements(["plpgsql"], []) == []

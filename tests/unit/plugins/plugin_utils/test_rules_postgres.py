@@ -48,6 +48,16 @@ def errors(changed: dict[str, Any]) -> list[str]:
             "postgres_pgbouncer_pool_mode": "session",
             "postgres_pgbouncer_settings": {},
         },
+        {
+            "postgres_roles": [
+                {"name": "reports", "login": True, "password": "x", "member_of": ["pg_read_all_data"]},
+                {"name": "shop"},
+            ],
+            "postgres_databases": [
+                {"name": "shop", "owner": "shop", "connect": ["reports"], "extensions": ["uuid-ossp"]}
+            ],
+            "postgres_extensions": ["pg_trgm"],
+        },
         # Not in use: nobody's connections.
         {"postgres_pgbouncer_pool_size": 50},
         {"postgres_archive_to": [{"namespace": "store"}, {"cidr": "10.0.0.0/8"}], "postgres_archive_ports": [9000]},
@@ -104,6 +114,29 @@ def test_allowed(changed: dict[str, Any]) -> None:
             "max_connections (1000, 2 MiB each) do not fit into 1024 MiB",
         ),
         ({"postgres_parameters": "work_mem"}, "postgres_parameters is 'work_mem'"),
+        (
+            {"postgres_roles": [{"name": "exchange_a"}]},
+            "postgres_roles[0].name is (hidden): expected a name of its own",
+        ),
+        (
+            {"postgres_roles": [{"name": "x"}, {"name": "x"}]},
+            "postgres_roles[1].name is (hidden): expected a name of its own",
+        ),
+        ({"postgres_roles": [{"name": "pg_all"}]}, "postgres_roles[0].name is (hidden): expected a name other than"),
+        ({"postgres_roles": [{"name": "Reports"}]}, "postgres_roles[0].name is (hidden): expected lower-case letters"),
+        ({"postgres_roles": [{"login": True}]}, "postgres_roles is"),
+        (
+            {"postgres_databases": [{"name": "shop", "owner": "nobody"}]},
+            "postgres_databases[0].owner is 'nobody': expected one of postgres_roles: there is none",
+        ),
+        ({"postgres_extensions": ["x; DROP"]}, "postgres_extensions[0] is 'x; DROP': expected an extension's name"),
+        (
+            {
+                "postgres_roles": [{"name": "shop"}],
+                "postgres_databases": [{"name": "shop", "owner": "shop", "extensions": ["A"]}],
+            },
+            "postgres_databases[0].extensions[0] is 'A': expected an extension's name",
+        ),
         ({"postgres_termination_grace_seconds": 5}, "postgres_termination_grace_seconds is 5: expected 30 to 3600"),
         ({"postgres_api_server_ports": []}, "postgres_api_server_ports is []: expected at least one port"),
         ({"postgres_api_server_ports": [443, 0]}, "postgres_api_server_ports[1] is 0: expected 1 to 65535"),
