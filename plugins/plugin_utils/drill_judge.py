@@ -25,10 +25,9 @@ def judge(
     Returns:
         ``gap_seconds`` (the longest time without an acknowledgement, among those that end after the fault),
         ``resumed_after_seconds`` (from the fault to the end of that gap), counts ``acknowledged``, ``failed`` (since
-        the fault), ``failed_after_resume`` (begun after the gap's end) and of these ``failed_on_used_port`` (from a
-        port from which another had failed in the gap: the node that a client is on remembers for two minutes where the
-        Service led an attempt that was never answered, and leads a later one from the same port there too, whatever
-        the Service says by then), ``errors`` (text: count), ``lost``
+        the fault), ``failed_after_resume`` (begun after the gap's end), ``late`` (each of these: when it began, since
+        the fault, and how long before that an attempt begun before the gap's end had come from the same port, or None)
+        and ``failed_on_used_port`` (how many of them had such a port), ``errors`` (text: count), ``lost``
         (acknowledged ids that aren't there), ``kept_unacknowledged`` (how many are there nevertheless), ``overlaps``
         (ids acknowledged by one server though begun after a later one had acknowledged), ``latency_ms`` (median and
         95th percentile of the writes acknowledged before the fault and after the gap).
@@ -42,7 +41,10 @@ def judge(
             gap, resumed = other["ended"] - one["ended"], other["ended"]
     failures = [one for one in attempts if one.get("error") and one["ended"] > fault_at]
     late = [one for one in failures if resumed is not None and one["began"] > resumed]
-    used = {one.get("port") for one in failures if one not in late} - {None, 0}
+    # The node that a client is on remembers for two minutes where the Service led an attempt. It leads a later one from
+    # the same port there too, whatever the Service says by then, unless the first was ended properly by the client.
+    used = {one["port"]: one["began"] for one in attempts if one.get("port") and one["began"] <= (resumed or 0)}
+    since = [one["began"] - used[one["port"]] if one.get("port") in used else None for one in late]
     everything = [*attempts, *beside]
     acknowledged = {one["id"] for one in everything if not one.get("error")}
     settled = [one for one in after if resumed is not None and one["began"] >= resumed]
@@ -54,7 +56,10 @@ def judge(
         "acknowledged_beside": sum(not one.get("error") for one in beside),
         "failed": len(failures),
         "failed_after_resume": len(late),
-        "failed_on_used_port": sum(one.get("port") in used for one in late),
+        "failed_on_used_port": sum(one is not None for one in since),
+        "late": [
+            [round(one["began"] - fault_at, 3), ago and round(ago, 3)] for one, ago in zip(late, since, strict=True)
+        ],
         "errors": dict(Counter(brief(one["error"]) for one in failures).most_common()),
         "lost": sorted(acknowledged - set(found)),
         "kept_unacknowledged": len(set(found) - acknowledged),
