@@ -73,6 +73,14 @@ class DrillCluster:
             "pods": {pod["metadata"]["name"]: pod for pod in pods},
         }
 
+    def mode(self) -> str:
+        """Return what a commit waits for, in the words of postgres_synchronous_mode."""
+        found = self.raw(self.core.read_namespaced_config_map, "postgres-config", self.database)
+        told = json.loads(found["metadata"]["annotations"]["config"])
+        if told.get("synchronous_mode") in {None, False, "off"}:
+            return "async"
+        return "strict" if told.get("synchronous_mode_strict") else "quorum"
+
     def whole(self, seconds: float) -> dict[str, Any]:
         """Wait until there is a primary and every other member streams from it; return the state.
 

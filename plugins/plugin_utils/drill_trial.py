@@ -40,6 +40,7 @@ def run_trial(cluster: DrillCluster, nodes: Nodes, fault: Fault, program: str, s
 
     Returns:
         What drill_judge.judge returns, and ``fault``, ``started``, ``primary``, ``new_primary``,
+        ``mode`` and ``members`` (what a commit waits for, and how many there are),
         ``old_primary_back_seconds`` (until it serves as a standby, since the fault or, if it was held, since its end),
         ``two_labels_seconds`` (how long two pods were labelled primary), ``released_after_seconds``, and for a plot,
         in seconds since the fault, ``writes`` (begin, duration, error) and ``roles`` (from, until, label by pod).
@@ -99,6 +100,8 @@ def run_trial(cluster: DrillCluster, nodes: Nodes, fault: Fault, program: str, s
         "started": datetime.fromtimestamp(fault_at, UTC).isoformat(timespec="seconds"),
         "primary": before.primary,
         "new_primary": after["primary"],
+        "mode": cluster.mode(),
+        "members": after["replicas"],
         **judge(attempts, beside, found, fault_at),
         "old_primary_back_seconds": round(back - since, 1) if back else None,
         "two_labels_seconds": round(

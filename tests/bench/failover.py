@@ -3,13 +3,15 @@
 Runs the drills of playbooks/verify.yml, and some that need the nodes of a kind cluster, in rounds: one trial of each
 fault, again and again. A trial is kept in build/bench/failover.json as soon as it has ended; a stopped bench goes on
 from there. FAULTS names some of the faults; TRIALS how many of each there shall be in the end; MINUTES after how long
-to stop between two trials; LOAD how many orders a second the exchange's traders shall send beside. Prints a table in
-any case, and fails only if it couldn't measure or a write was lost.
+to stop between two trials; LOAD how many orders a second the exchange's traders shall send beside. Another
+postgres_synchronous_mode or number of members on the cluster counts apart. Prints a table in any case, and fails only
+if it couldn't measure or a write was lost.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -56,6 +58,8 @@ _RULES = ["INPUT -i eth0", "OUTPUT -o eth0", "FORWARD -i eth0", "FORWARD -o eth0
 CUT = "; ".join(f"iptables -w -I {rule} -m comment --comment platform-drill -j DROP" for rule in _RULES)
 MEND = "; ".join(f"iptables -w -D {rule} -m comment --comment platform-drill -j DROP" for rule in _RULES)
 MOST_ERRORS = 3
+# What the bars are for: the default mode, and members enough to lose one.
+USUAL = ("quorum", 3)
 
 
 def nodes() -> Nodes:
@@ -78,9 +82,10 @@ def measure(chosen: list[str], trials: list[dict[str, Any]]) -> int:
     program = (PROJECT / "roles" / "verify" / "files" / "writer.py").read_text()
     enough = {name: int(os.environ.get("TRIALS") or WANTED[name][0]) for name in chosen}
     deadline = time.monotonic() + 60 * float(os.environ.get("MINUTES") or "inf")
+    here = (cluster.mode(), int(cluster.state()["replicas"]))
     errors, in_a_row = 0, 0
     while in_a_row < MOST_ERRORS:
-        done = {name: sum(trial["fault"] == name for trial in trials) for name in chosen}
+        done = {name: sum(trial["fault"] == name and setting(trial) == here for trial in trials) for name in chosen}
         missing = [name for name in chosen if done[name] < enough[name]]
         if not missing or time.monotonic() > deadline:
             break
@@ -106,6 +111,11 @@ def measure(chosen: list[str], trials: list[dict[str, Any]]) -> int:
     return errors
 
 
+def setting(trial: dict[str, Any]) -> tuple[str, int]:
+    """Return what a commit waited for in a trial, and how many members there were."""
+    return trial.get("mode", "quorum"), trial.get("members", 3)
+
+
 def save(trials: list[dict[str, Any]]) -> None:
     """Keep the trials, one a line."""
     RESULTS.write_text(json.dumps({"trials": trials}, separators=(",", ":")).replace('{"fault"', '\n{"fault"'))
@@ -113,14 +123,16 @@ def save(trials: list[dict[str, Any]]) -> None:
 
 def table(chosen: list[str], trials: list[dict[str, Any]]) -> list[str]:
     """Return the figures as lines."""
-    head = f"{'pause of writes, in s':26}{'trials':>7}{'min':>7}{'median':>8}{'p95':>7}{'max':>7}"
+    head = f"{'pause of writes, in s':34}{'trials':>7}{'min':>7}{'median':>8}{'p95':>7}{'max':>7}"
     lines = [
         f"{head}{'bar: median, max':>18}{'failed later, on used port':>28}{'lost':>6}{'old one back: median, max':>27}"
     ]
-    for name in chosen:
-        found = [trial for trial in trials if trial["fault"] == name]
+    settings = sorted({setting(trial) for trial in trials}, key=lambda one: (one != USUAL, one))
+    for where, name in itertools.product(settings, chosen):
+        found = [trial for trial in trials if trial["fault"] == name and setting(trial) == where]
         if not found:
             continue
+        title = name if where == USUAL else f"{name}, {where[0]}, {where[1]}"
         gaps = [trial["gap_seconds"] for trial in found]
         back = [trial["old_primary_back_seconds"] for trial in found if trial["old_primary_back_seconds"] is not None]
         _, median, most = WANTED[name]
@@ -129,7 +141,7 @@ def table(chosen: list[str], trials: list[dict[str, Any]]) -> list[str]:
         lost = sum(len(trial["lost"]) for trial in found)
         returned = f"{statistics.median(back):.1f}, {max(back):.1f}" if back else "-"
         lines.append(
-            f"{name:26}{len(found):7}{min(gaps):7.1f}{statistics.median(gaps):8.1f}{percentile(gaps, 95):7.1f}"
+            f"{title:34}{len(found):7}{min(gaps):7.1f}{statistics.median(gaps):8.1f}{percentile(gaps, 95):7.1f}"
             f"{max(gaps):7.1f}{bar:>18}{late:>28}{lost:6}{returned:>27}"
         )
     return lines
