@@ -20,13 +20,17 @@ def plan(claims: Sequence[Mapping[str, Any]], labels: Mapping[str, str], size: s
         ``grow``, names of claims that ask for less; ``classes``, the StorageClasses of these; ``shrink``, names and
         sizes of claims that ask for more, as a text.
     """
-    ours = [claim for claim in claims if labels.items() <= (claim["metadata"].get("labels") or {}).items()]
+    ours = [claim for claim in claims if _has(claim["metadata"].get("labels") or {}, labels)]
     asked = {claim["metadata"]["name"]: claim["spec"]["resources"]["requests"]["storage"] for claim in ours}
     wanted = parse_quantity(size)
     grow = sorted(name for name, has in asked.items() if parse_quantity(has) < wanted)
     shrink = sorted(f"{name} has {has}" for name, has in asked.items() if parse_quantity(has) > wanted)
     classes = {claim["spec"].get("storageClassName") or "" for claim in ours if claim["metadata"]["name"] in grow}
     return {"grow": grow, "classes": sorted(classes), "shrink": ", ".join(shrink)}
+
+
+def _has(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(labels.get(name) == value for name, value in wanted.items())
 
 
 def not_grown(claims: Sequence[Mapping[str, Any]], names: Sequence[str], size: str) -> list[str]:
