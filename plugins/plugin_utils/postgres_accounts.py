@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.scram import scram_matches, scram_verifier
 
 
@@ -50,7 +51,7 @@ def literal(text: str) -> str:
 
 def _role(actual: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
     name = identifier(wanted["name"])
-    logs_in = bool(wanted.get("login"))
+    logs_in = boolean(wanted.get("login", False))
     login = "LOGIN" if logs_in else "NOLOGIN"
     statements: list[dict[str, str]] = []
     if actual is None:

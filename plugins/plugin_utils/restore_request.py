@@ -23,7 +23,7 @@ def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], compon
         targets: names of postgres_backup_targets.
         components: platform_components.
     """
-    backup, database, jobs = str(asked["backup"]), str(asked["database"]), int(asked["jobs"])
+    backup, database, jobs = str(asked["backup"]), str(asked["database"]), str(asked["jobs"])
     none = backup == "none"
     checks = {
         "target": (
@@ -44,7 +44,7 @@ def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], compon
             f"a name other than {live}, of lower-case letters, digits and _; with restore_backup none it must be named",
         ),
         "jobs": (
-            1 <= jobs <= MOST_JOBS and (jobs == 1 or bool(asked["scratch_size"])),
+            jobs in map(str, range(1, MOST_JOBS + 1)) and (jobs == "1" or bool(asked["scratch_size"])),
             f"1 to {MOST_JOBS}; more than 1 need a restore_scratch_size",
         ),
         "scratch_size": (bool(_SIZE.fullmatch(str(asked["scratch_size"]))), "a size such as 20Gi, or nothing"),

@@ -194,6 +194,12 @@ def test_a_declared_role_needs_no_more_than_a_name() -> None:
     assert shown == ['CREATE ROLE "shop" NOLOGIN']
 
 
+@pytest.mark.parametrize(("said", "meant"), [("yes", "LOGIN"), ("no", "NOLOGIN"), (True, "LOGIN"), (False, "NOLOGIN")])
+def test_a_login_is_what_ansible_calls_true(said: object, meant: str) -> None:
+    wanted = {"roles": [{"name": "shop", "login": said}], "databases": []}
+    assert [one["shown"] for one in account_statements(FRESH, wanted)] == [f'CREATE ROLE "shop" {meant}']
+
+
 def test_only_extensions_that_are_missing_are_made() -> None:
     (made,) = extension_statements(["plpgsql", "citext"], ["citext", "uuid-ossp"])
     assert made == {"sql": 'CREATE EXTENSION "uuid-ossp"', "shown": 'CREATE EXTENSION "uuid-ossp"'}
