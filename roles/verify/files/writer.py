@@ -52,9 +52,11 @@ def connect() -> psycopg.Connection[Any]:
     """
     line = pq.PGconn.connect_start(b"")
     port, deadline = 0, time.monotonic() + CONNECT_SECONDS
+    # At once: what is refused has no socket any more after the first look.
+    with contextlib.suppress(psycopg.Error, OSError):
+        port = local_port(line.socket)
     with selectors.DefaultSelector() as selector:
         while (state := line.connect_poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
-            port = port or local_port(line.socket)
             wanted = selectors.EVENT_READ if state == pq.PollingStatus.READING else selectors.EVENT_WRITE
             key = selector.register(line.socket, wanted)
             ready = selector.select(max(0.0, deadline - time.monotonic()))
