@@ -1,4 +1,4 @@
-"""The command line: backup, list, verify, prune, restore, folder, swap, drill, exporter."""
+"""The command line: backup, list, verify, prune, restore, folder, swap, copy, close, reopen, drill, exporter."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import logging
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Final
 
 import psycopg
 
-from exchange_backup import __version__, catalog, crypt, prune, report, restore, swap, verify
+from exchange_backup import __version__, catalog, crypt, move, prune, report, restore, swap, verify
 from exchange_backup.backup import Job
 from exchange_backup.bucket import Bucket
 from exchange_backup.config import Config, load
@@ -91,6 +92,13 @@ def parser() -> argparse.ArgumentParser:
     swapped = command("swap", run_swap, "rename a restored database into the live one's place")
     swapped.add_argument("--live", required=True)
     swapped.add_argument("--new", required=True)
+    copied = command(
+        "copy", run_copy, "copy the database of another server (SOURCE_PGHOST, ...) into a new one, checked"
+    )
+    copied.add_argument("--database", required=True, help="the new database")
+    copied.add_argument("--owner", default="", help="owner of everything in it (default: as it was)")
+    command("close", run_close, "let nobody change the source any more, and end its sessions")
+    command("reopen", run_reopen, "undo close")
     exported = command("exporter", run_exporter, "serve figures for Prometheus")
     exported.add_argument("--port", type=int, default=EXPORTER_PORT)
     return top
@@ -202,6 +210,34 @@ def run_folder(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
 def run_swap(options: argparse.Namespace, _: Config, __: Bucket) -> int:
     """Put a restored database in the live one's place."""
     print(swap.swap(options.live, options.new))  # noqa: T201
+    return 0
+
+
+def run_copy(options: argparse.Namespace, config: Config, _: Bucket) -> int:
+    """Copy a database of another server."""
+    begun = time.monotonic()
+    found = move.copy(config, options.database, options.owner)
+    rows = sum(found.rows.values())
+    LOG.info("%s is copied and checked, %d rows counted, %.1f s", found.name, rows, time.monotonic() - begun)
+    print(options.database)  # noqa: T201
+    return 0
+
+
+def run_close(_: argparse.Namespace, __: Config, ___: Bucket) -> int:
+    """Close the source."""
+    source = move.where_from()
+    with move.leading_to(source):
+        ended = move.close(source["PGDATABASE"])
+    LOG.info("%s of %s is closed, %d sessions ended", source["PGDATABASE"], source["PGHOST"], ended)
+    return 0
+
+
+def run_reopen(_: argparse.Namespace, __: Config, ___: Bucket) -> int:
+    """Open it again."""
+    source = move.where_from()
+    with move.leading_to(source):
+        move.reopen(source["PGDATABASE"])
+    LOG.info("%s of %s is open", source["PGDATABASE"], source["PGHOST"])
     return 0
 
 

@@ -18,7 +18,7 @@ from psycopg import sql
 from exchange_backup import commands, crypt, verify
 from exchange_backup.bucket import Bucket
 from exchange_backup.errors import BackupError
-from exchange_backup.manifest import Manifest, Stream
+from exchange_backup.manifest import Database, Manifest, Stream
 from exchange_backup.roles import missing
 from exchange_backup.source import connect, counts, migrations, one_line
 
@@ -78,19 +78,31 @@ def restore(bucket: Bucket, manifest: Manifest, keys: Sequence[Any], database: s
         BackupError: it couldn't be made, or isn't what was backed up.
     """
     how = how or How()
-    create(database, how.owner)
-    try:
-        argv = ["pg_restore", "--exit-on-error", "--no-password", f"--dbname={database}"]
-        argv += [f"--role={how.owner}", "--no-owner"] if how.owner else []
+    with made(database, how.owner):
+        argv = command(database, how.owner)
         stream = manifest.stream("database")
         if how.scratch:
             with on_disk(bucket, stream, keys, how.scratch) as file:
                 commands.run([*argv, f"--jobs={how.jobs}", str(file)])
         else:
             pour(bucket, stream, keys, argv)
-        check(manifest, database)
+        check(manifest.database, database, f"backup {manifest.id}")
+
+
+def command(database: str, owner: str = "") -> list[str]:
+    """Return the pg_restore that fills a database."""
+    whose = [f"--role={owner}", "--no-owner"] if owner else []
+    return ["pg_restore", "--exit-on-error", "--no-password", f"--dbname={database}", *whose]
+
+
+@contextmanager
+def made(database: str, owner: str = "") -> Iterator[None]:
+    """Make a database for the block to fill; if that fails it is dropped."""
+    create(database, owner)
+    try:
+        yield
     except BaseException:
-        LOG.warning("dropping %s, which this restore has made and not finished", database)
+        LOG.warning("dropping %s, which was made and not finished", database)
         try:
             with connect(MAINTENANCE) as server:
                 server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
@@ -221,13 +233,12 @@ class Collected:
         return len(data)
 
 
-def check(manifest: Manifest, database: str) -> dict[str, int]:
-    """Compare a restored database with the manifest, and return its row counts.
+def check(wanted: Database, database: str, what: str) -> dict[str, int]:
+    """Compare a filled database with what it should hold, and return its row counts.
 
     Raises:
-        BackupError: rows or migrations differ; all differences are named.
+        BackupError: rows or migrations differ; all differences are named, and `what` it was filled from.
     """
-    wanted = manifest.database
     with connect(database) as server:
         try:
             rows = counts(server, tuple(wanted.rows))
@@ -243,5 +254,5 @@ def check(manifest: Manifest, database: str) -> dict[str, int]:
         if applied.get(app) != name
     ]
     if wrong:
-        raise BackupError(f"{database} is not what backup {manifest.id} holds: {'; '.join(wrong)}")
+        raise BackupError(f"{database} is not what {what} holds: {'; '.join(wrong)}")
     return rows
