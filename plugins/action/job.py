@@ -1,12 +1,13 @@
 """Action job: run a Kubernetes Job to its end, and show its log as it comes.
 
 Arguments: definition (the Job, with its namespace; one of that name that is left over is removed first),
-timeout_seconds, and the connection as kubernetes.core names it. Returns log, the lines of its last pod. A Job that
-fails or takes too long fails the task, with its last line.
+timeout_seconds, and the connection as kubernetes.core names it. Returns log, the lines of its last pod, and began and
+ended, in seconds since 1970. A Job that fails or takes too long fails the task, with its last line.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -28,8 +29,9 @@ class ActionModule(ActionBase):
             return {**result, "skipped": True, "msg": "a Job can't be tried without being made"}
         definition = self._task.args["definition"]
         runner = Runner(client_of(self._task.args), definition["metadata"]["namespace"])
+        began = time.time()
         try:
             log = runner.run(definition, float(self._task.args["timeout_seconds"]), self._display.display)
         except JobError as error:
             return {**result, "failed": True, "changed": True, "msg": str(error)}
-        return {**result, "changed": True, "log": log}
+        return {**result, "changed": True, "log": log, "began": began, "ended": time.time()}

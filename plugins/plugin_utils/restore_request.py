@@ -1,4 +1,4 @@
-"""What somebody asks of playbooks/restore.yml, and whether it can be done."""
+"""What somebody asks of playbooks/restore.yml and playbooks/migrate.yml, and whether it can be done."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.rules_postgres import peer_errors
+
 _BACKUP = re.compile(r"latest|none|[0-9]{8}T[0-9]{6}Z-[0-9a-f]+")
 _TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+([+-][0-9:]+|Z)?)?)?")
 _KEY = re.compile(r"\s*(AGE-SECRET-KEY-|-----BEGIN OPENSSH PRIVATE KEY-----)")
 _DATABASE = re.compile(r"([a-z_][a-z0-9_]{0,62})?")
 _SIZE = re.compile(r"([1-9][0-9]*[KMGT]i?)?")
+_SSLMODES = ("disable", "require", "verify-ca", "verify-full")
 MOST_JOBS = 32
+LAST_PORT = 65535
 
 
 def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], components: Sequence[str]) -> list[str]:
@@ -61,4 +65,47 @@ def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], compon
     ]
     if "postgres_backup" not in components:
         found.insert(0, "platform_components lacks postgres_backup, whose targets and image a restore needs")
+    return found
+
+
+def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[str]) -> list[str]:
+    """Return what is wrong with a request to move in, as `problems` does.
+
+    Args:
+        asked: the variables of playbooks/migrate.yml, without ``migrate_`` before their names.
+        live: name of the live database.
+        components: platform_components.
+    """
+    into, port = str(asked["into"]), str(asked["port"])
+    checks = {
+        "host": (bool(asked["host"]), "the source's name or address"),
+        "port": (port.isdecimal() and 0 < int(port) <= LAST_PORT, f"1 to {LAST_PORT}"),
+        "database": (bool(asked["database"]), "the name of the source's database"),
+        "username": (bool(asked["username"]), "a role that may read everything there"),
+        "password": (bool(asked["password"]), "its password"),
+        "sslmode": (asked["sslmode"] in _SSLMODES, f"one of {', '.join(_SSLMODES)}"),
+        "ca": (
+            "BEGIN CERTIFICATE" in str(asked["ca"]) or (not asked["ca"] and asked["sslmode"] != "verify-ca"),
+            "a certificate in PEM; with verify-full nothing means the public CAs",
+        ),
+        "into": (
+            bool(_DATABASE.fullmatch(into)) and into != live,
+            f"a name other than {live}, of lower-case letters, digits and _, or nothing",
+        ),
+        "cut_over": (
+            asked["cut_over"] in {"", live},
+            f"nothing, or {live}, to confirm that the live database is to be renamed away and the source closed",
+        ),
+    }
+    hidden = {"password"}
+    found = [
+        f"migrate_{name} is {'(not shown)' if name in hidden else repr(asked[name])}: expected {expected}"
+        for name, (right, expected) in checks.items()
+        if not right
+    ]
+    found += [f"{one.variable} is {one.value!r}: {one.expected}" for one in peer_errors("migrate_from", asked["from"])]
+    if not asked["from"]:
+        found.append("migrate_from is []: expected where the source is, such as [{cidr: 192.0.2.7/32}]")
+    if "postgres_backup" not in components:
+        found.insert(0, "platform_components lacks postgres_backup, whose image moves databases")
     return found

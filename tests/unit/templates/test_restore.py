@@ -1,4 +1,4 @@
-"""What playbooks/restore.yml makes for the time of a restore, rendered with each set of variables."""
+"""What playbooks/restore.yml and playbooks/migrate.yml make for the time of a run, rendered with sets of variables."""
 
 from __future__ import annotations
 
@@ -19,21 +19,34 @@ JOBS: dict[str, dict[str, Any]] = {
     "in parallel": {"name": "restore", "scratch": "20Gi", "args": ["restore", "--scratch=/scratch", "--jobs=2"]},
     "secrets": {"name": "restore", "command": ["sleep", "600"]},
 }
+SOURCE = {
+    "host": "db.example.com",
+    "port": 6432,
+    "database": "shop",
+    "username": "shop",
+    "password": "of-the-source",
+    "sslmode": "verify-full",
+    "ca": "-----BEGIN CERTIFICATE-----",
+    "from": [{"cidr": "192.0.2.7/32"}, {"namespace": "legacy", "pod_labels": {"app": "shop"}}],
+}
+JOBS["moved"] = {"name": "restore", "args": ["copy", "--database=moved"]}
 CASES = [(chosen, job) for chosen in ("default", "maximal") for job in JOBS]
 
 
 def rendered(chosen: str, job: str) -> list[dict[str, Any]]:
-    """Return the Secret, the ServiceAccount and the Job."""
+    """Return the Secret, the ServiceAccount and the Job, and of a move the NetworkPolicy."""
     play = load(ROLES.parent / "playbooks" / "restore.yml")[1]
     variables = {
         **play["vars"],
         **variables_of(ROLE, sets(ROLE)[chosen]),
         "__postgres_backup_job": JOBS[job],
         "__postgres_backup_password": "of-the-moment",
+        **({"__postgres_backup_source": SOURCE} if job == "moved" else {}),
     }
     templar = Templar(DataLoader(), variables=variables)
+    names = ["secret", "serviceaccount", "job", *(["networkpolicy"] if job == "moved" else [])]
     folder = ROLES / ROLE / "templates" / "restore"
-    texts = [(folder / f"{name}.yaml.j2").read_text() for name in ("secret", "serviceaccount", "job")]
+    texts = [(folder / f"{name}.yaml.j2").read_text() for name in names]
     return [yaml.safe_load(templar.template(trust_as_template(text))) for text in texts]
 
 
@@ -63,3 +76,14 @@ def test_credentials_are_those_that_read() -> None:
     assert "the-reader-s-secret" in secret["stringData"].values()
     assert "the-reader-s-secret" not in str((account, job))
     assert "AWS_ACCESS_KEY_ID" not in str(rendered("default", "streamed")[2])
+
+
+def test_a_move_knows_its_source_and_no_bucket() -> None:
+    secret, _, job, policy = rendered("maximal", "moved")
+    environment = {one["name"]: one.get("value") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert environment["SOURCE_PGHOST"] == "db.example.com"
+    assert environment["SOURCE_PGPORT"] == "6432"
+    assert environment["SOURCE_PGSSLROOTCERT"] == "/key/source-ca.crt"
+    assert not [name for name in environment if name.startswith("AWS_")]
+    assert set(secret["stringData"]) == {"password", "source-password", "source-ca.crt"}
+    assert [rule["ports"] for rule in policy["spec"]["egress"]] == [[{"protocol": "TCP", "port": 6432}]] * 2

@@ -1,11 +1,11 @@
-"""What can be asked of playbooks/restore.yml."""
+"""What can be asked of playbooks/restore.yml and playbooks/migrate.yml."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.restore_request import problems
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.restore_request import migrate_problems, problems
 
 ASKED: dict[str, Any] = {
     "backup": "latest",
@@ -66,3 +66,54 @@ def test_nothing_is_restored_without_the_component() -> None:
     found = problems({**ASKED, "target": ""}, "exchange", [], ["postgres"])
     assert found[0].startswith("platform_components lacks postgres_backup")
     assert found[1].endswith("postgres_backup_targets: there is none")
+
+
+MOVING: dict[str, Any] = {
+    "host": "db.example.com",
+    "port": 5432,
+    "database": "shop",
+    "username": "shop",
+    "password": "geheim",
+    "sslmode": "verify-full",
+    "ca": "",
+    "from": [{"cidr": "192.0.2.7/32"}],
+    "into": "",
+    "cut_over": "",
+}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"cut_over": "exchange", "into": "exchange_moved"},
+        {"sslmode": "disable", "port": "6432", "from": [{"namespace": "legacy"}]},
+        {"ca": "-----BEGIN CERTIFICATE-----\n..."},
+    ],
+)
+def test_a_move_that_can_be_done(asked: dict[str, Any]) -> None:
+    assert migrate_problems({**MOVING, **asked}, "exchange", COMPONENTS) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"host": ""}, "migrate_host is '': expected the source's name or address"),
+        ({"port": 0}, "migrate_port is 0: expected 1 to 65535"),
+        ({"port": "x"}, "migrate_port is 'x'"),
+        ({"database": ""}, "migrate_database is ''"),
+        ({"username": ""}, "migrate_username is ''"),
+        ({"password": ""}, "migrate_password is (not shown)"),
+        ({"sslmode": "prefer"}, "migrate_sslmode is 'prefer': expected one of disable, require"),
+        ({"ca": "/etc/ca.pem"}, "migrate_ca is '/etc/ca.pem': expected a certificate in PEM"),
+        ({"sslmode": "verify-ca"}, "migrate_ca is '': expected a certificate in PEM"),
+        ({"into": "exchange"}, "migrate_into is 'exchange': expected a name other than exchange"),
+        ({"cut_over": "yes"}, "migrate_cut_over is 'yes': expected nothing, or exchange"),
+        ({"from": []}, "migrate_from is []: expected where the source is"),
+        ({"from": [{"cidr": "everywhere"}]}, "migrate_from[0] is {'cidr': 'everywhere'}: expected"),
+    ],
+)
+def test_a_move_that_cannot(asked: dict[str, Any], said: str) -> None:
+    (found,) = migrate_problems({**MOVING, **asked}, "exchange", COMPONENTS)
+    assert found.startswith(said)
+    assert "geheim" not in found
