@@ -40,6 +40,31 @@ def trading(cluster: Cluster, folder: Path, orders_per_second: float) -> Iterato
     Raises:
         Failure: the load didn't begin, or what it was told isn't what the database holds.
     """
+    with load(cluster, folder, orders_per_second) as record:
+        yield
+    verdict, books = verified(cluster, record.read_text())
+    (folder / "load-verdict.json").write_text(verdict)
+    say(f"    trade_load: {verdict.strip()}\n    check_books: {books.strip()}")
+
+
+def verified(cluster: Cluster, record: str) -> tuple[str, str]:
+    """Return what trade_load says of a record, as JSON, and what check_books says.
+
+    Raises:
+        Failure: what was acknowledged isn't there, or the books don't balance.
+    """
+    kubectl(cluster, *WEB, "sh", "-c", f"cat >{RECORD}", text_in=record)
+    verdict = kubectl(cluster, *WEB, "python", "manage.py", "trade_load", "verify", "--record", RECORD, "--json")
+    return verdict, kubectl(cluster, *WEB, "python", "manage.py", "check_books")
+
+
+@contextlib.contextmanager
+def load(cluster: Cluster, folder: Path, orders_per_second: float) -> Iterator[Path]:
+    """Let traders trade over the ingress while the block runs; yields the file of their record.
+
+    Raises:
+        Failure: the load didn't begin, or ended by itself.
+    """
     kubectl(cluster, *WEB, "python", "manage.py", "trade_load", "prepare", "--tokens", TOKENS)
     tokens, record, summary = folder / "load-tokens", folder / "load-record.jsonl", folder / "load-summary.json"
     for path in (tokens, record, summary):
@@ -73,19 +98,14 @@ def trading(cluster: Cluster, folder: Path, orders_per_second: float) -> Iterato
     command += ["--rate", str(orders_per_second), "--seconds", str(LONGEST_SECONDS), "--give-up-after", "600"]
     environment = {**os.environ, **UNUSED, "SECRET_KEY": secrets.token_urlsafe(60)}
     with (folder / "load.log").open("wb") as log:
-        load = subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=PROJECT / "app", env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        yield
+        yield record
     finally:
-        ended = load.poll()
-        load.send_signal(signal.SIGINT)
-        load.wait(timeout=900)
+        ended = process.poll()
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=900)
     if ended is not None:
         raise Failure(f"the load ended by itself with {ended}: see {folder / 'load.log'}")
-    kubectl(cluster, *WEB, "sh", "-c", f"cat >{RECORD}", text_in=record.read_text())
-    verdict = kubectl(cluster, *WEB, "python", "manage.py", "trade_load", "verify", "--record", RECORD, "--json")
-    books = kubectl(cluster, *WEB, "python", "manage.py", "check_books")
-    (folder / "load-verdict.json").write_text(verdict)
-    say(f"    trade_load: {verdict.strip()}\n    check_books: {books.strip()}")
