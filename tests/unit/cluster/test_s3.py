@@ -1,0 +1,33 @@
+"""What an inventory is told of the S3 server in a kind cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyrage
+import yaml
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import rules_postgres_backup
+from cluster import s3
+
+DEFAULTS = Path(__file__).parents[3] / "roles" / "postgres_backup" / "defaults" / "main.yml"
+
+
+def test_its_variables_are_what_the_role_takes() -> None:
+    values = {**yaml.safe_load(DEFAULTS.read_text()), **s3.variables(), "platform_database_mode": "internal"}
+    assert rules_postgres_backup.errors(values) == []
+    assert values["platform_components"][-1] == "postgres_backup"
+
+
+def test_keys_and_credentials_are_new_each_time() -> None:
+    one, other = s3.variables(), s3.variables()
+    for name in ("postgres_backup_drill_private_key", "postgres_backup_recipients"):
+        assert one[name] != other[name]
+    key = pyrage.x25519.Identity.from_str(one["postgres_backup_drill_private_key"])
+    assert one["postgres_backup_recipients"] == [str(key.to_public())]
+    credentials = one["postgres_backup_targets"][0]["credentials"]
+    assert set(credentials) == set(s3.RIGHTS)
+    assert len({user["secret_key"] for user in credentials.values()}) == len(s3.RIGHTS)
+
+
+def test_whoever_puts_can_do_nothing_else() -> None:
+    assert s3.RIGHTS["put"] == {"*": ["PutObject"]}
