@@ -13,7 +13,9 @@ DEFAULTS = Path(__file__).parents[3] / "roles" / "postgres_backup" / "defaults" 
 
 
 def test_its_variables_are_what_the_role_takes() -> None:
-    values = {**yaml.safe_load(DEFAULTS.read_text()), **s3.variables(), "platform_database_mode": "internal"}
+    # What other roles say.
+    others = {"platform_database_mode": "internal", "postgres_backup_secrets": ["exchange/exchange-secrets"]}
+    values = {**yaml.safe_load(DEFAULTS.read_text()), **s3.variables(), **others}
     assert rules_postgres_backup.errors(values) == []
     assert values["platform_components"][-1] == "postgres_backup"
 
