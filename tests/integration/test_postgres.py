@@ -369,7 +369,14 @@ def test_a_standby_far_behind_is_never_promoted(cluster: Cluster, client: Client
     finally:
         cordon(was, other, unschedulable=False)
         signal_receiver("SIGCONT")
-    eventually("three members again", lambda: whole(cluster), 300)
+    eventually("a primary again", lambda: primary(cluster) not in {"", behind}, 300)
+    # Nobody keeps a GiB of WAL for it.
+    refused = run_playbook("playbooks/recreate_member.yml", "-e", f"recreate_member={primary(cluster)}")
+    assert refused.code != 0
+    assert "expected a standby, one of" in refused.output
+    anew = run_playbook("playbooks/recreate_member.yml", "-e", f"recreate_member={behind}")
+    assert anew.code == 0, anew.output
+    assert whole(cluster)
     assert primary(cluster) != behind
     assert client.value(f"SELECT count(*) FROM kept WHERE id = {written}") == "1"  # noqa: S608  (a number of ours)
 
