@@ -3,39 +3,30 @@
 While traders trade over the ingress a backup is made; they go on for a while. Then both namespaces are deleted with
 their volumes, and what docs/backups.md says of such a night is typed: site.yml, restore.yml, site.yml. What was
 acknowledged before the backup began must be there, the books must balance, and the application must have the Secrets
-that it had. Needs a cluster with backups (`python -m cluster s3 demo`, site.yml); CLUSTER=test or demo. Results:
-build/prove/disaster.json.
+that it had. CLUSTER names the cluster (test), which is made if need be. Results: build/prove/disaster.json.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "tests" / "bench")]
+sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "tests" / "bench"), str(Path(__file__).parent)]
 
-from cluster import docker, kind
+from cluster import kind
 from cluster.kind import kubectl
-from cluster.shell import Failure, fail, run, say, step
+from cluster.shell import Failure, fail, say, step
 from exchange_load import load, verified
+from with_backups import CLUSTER, playbook, ready
 
-CLUSTER = kind.CLUSTERS[os.environ.get("CLUSTER", "demo")]
-INVENTORY = ["-i", "inventories/kind", *(["-i", "build/test/inventory"] if CLUSTER is kind.CLUSTERS["test"] else [])]
 RESULTS = PROJECT / "build" / "prove" / "disaster.json"
 RATE, BEFORE_SECONDS, AFTER_SECONDS = 10, 15, 10
-
-
-def playbook(name: str, **variables: Any) -> str:
-    """Run a playbook and return what it printed."""
-    return run(["ansible-playbook", name, *INVENTORY, "-e", json.dumps(variables)], cwd=PROJECT)
 
 
 def secrets_digest() -> str:
@@ -53,7 +44,7 @@ def acknowledged_before(record: str, moment: datetime) -> str:
 
 def main() -> int:
     """Do it, and print what was seen."""
-    docker.ensure()
+    ready()
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     with load(CLUSTER, RESULTS.parent, RATE) as record:
         time.sleep(BEFORE_SECONDS)

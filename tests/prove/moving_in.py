@@ -1,15 +1,13 @@
 """Move a PostgreSQL outside the cluster in while traders trade on it, and find everything they were told again.
 
 The exchange runs on this machine, with a database of its own and load over HTTP. playbooks/migrate.yml rehearses, cuts
-over, and says for how long nobody could write; then the load's record is held against the platform's database. Needs a
-cluster with backups (`make cluster-up`, `python -m cluster s3 demo`, site.yml); CLUSTER=test or demo. Results:
-build/prove/moving_in.json.
+over, and says for how long nobody could write; then the load's record is held against the platform's database. CLUSTER
+names the cluster (test), which is made if need be. Results: build/prove/moving_in.json.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -23,16 +21,19 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "tests" / "bench"), str(PROJECT / "app")]
+sys.path[:0] = [
+    str(PROJECT / "tests"),
+    str(PROJECT / "tests" / "bench"),
+    str(Path(__file__).parent),
+    str(PROJECT / "app"),
+]
 
-from cluster import docker, kind
 from cluster.shell import Failure, fail, run, say
 from exchange_load import verified
 from testing.processes import Gunicorn, environment, manage
 from testing.server import Server
+from with_backups import CLUSTER, playbook, ready
 
-CLUSTER = kind.CLUSTERS[os.environ.get("CLUSTER", "demo")]
-INVENTORY = ["-i", "inventories/kind", *(["-i", "build/test/inventory"] if CLUSTER is kind.CLUSTERS["test"] else [])]
 RESULTS = PROJECT / "build" / "prove" / "moving_in.json"
 RATE, BEFORE_SECONDS, AFTER_SECONDS = 10, 10, 5
 
@@ -87,14 +88,12 @@ def migrate(server: Server, address: str, **others: Any) -> str:
         "migrate_sslmode": "disable",
         "migrate_from": [{"cidr": f"{address}/32"}],
     }
-    return run(
-        ["ansible-playbook", "playbooks/migrate.yml", *INVENTORY, "-e", json.dumps({**source, **others})], cwd=PROJECT
-    )
+    return playbook("playbooks/migrate.yml", **source, **others)
 
 
 def main() -> int:
     """Do it, and print what was seen."""
-    docker.ensure()
+    ready()
     address = gateway()
     with outside(address) as server, tempfile.TemporaryDirectory() as name:
         variables = environment(server.environment()) | {"LOG_LEVEL": "WARNING", "RETRY_AFTER_SECONDS": "1"}

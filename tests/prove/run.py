@@ -35,6 +35,8 @@ CAMPAIGNS = [
     ),
     Campaign("interrupted_runs", (str(HERE / "interrupted_runs.py"),)),
     Campaign("under_load", (str(HERE / "under_load.py"),)),
+    Campaign("moving_in", (str(HERE / "moving_in.py"),)),
+    Campaign("disaster", (str(HERE / "disaster.py"),)),
     # With the tests that are too long to gate a merge (CAMPAIGN=yes).
     Campaign("molecule", ("-m", "molecule", "test", "--all", "--destroy=always")),
 ]
