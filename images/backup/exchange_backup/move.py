@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -71,18 +71,11 @@ def close(database: str) -> int:
     Raises:
         BackupError: it may not be done.
     """
-    with connect(database, options=INSISTING) as server:
-        try:
-            server.execute(
-                sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(sql.Identifier(database))
-            )
-            row = server.execute(
-                "SELECT count(pg_terminate_backend(pid)) AS found FROM pg_stat_activity"
-                " WHERE datname = %s AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
-                (database,),
-            ).fetchone()
-        except psycopg.Error as error:
-            raise BackupError(f"close {database}: {one_line(error)}") from error
+    sessions = (
+        "SELECT count(pg_terminate_backend(pid)) AS found FROM pg_stat_activity"
+        " WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    row = _change(database, "SET default_transaction_read_only = on", sessions)
     return int(row["found"]) if row else 0
 
 
@@ -92,13 +85,17 @@ def reopen(database: str) -> None:
     Raises:
         BackupError: it may not be done.
     """
+    _change(database, "RESET default_transaction_read_only", "SELECT 1")
+
+
+def _change(database: str, setting: LiteralString, query: LiteralString) -> dict[str, Any] | None:
+    """Change a setting of a database, and return the row that a query then yields."""
     with connect(database, options=INSISTING) as server:
         try:
-            server.execute(
-                sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(sql.Identifier(database))
-            )
+            server.execute(sql.SQL("ALTER DATABASE {} " + setting).format(sql.Identifier(database)))
+            return server.execute(query).fetchone()
         except psycopg.Error as error:
-            raise BackupError(f"reopen {database}: {one_line(error)}") from error
+            raise BackupError(f"{setting} of {database}: {one_line(error)}") from error
 
 
 def where_from() -> dict[str, str]:
