@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import checks
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.rules_postgres import peer_errors
 
 _BACKUP = re.compile(r"latest|none|[0-9]{8}T[0-9]{6}Z-[0-9a-f]+")
@@ -15,7 +16,6 @@ _DATABASE = re.compile(r"([a-z_][a-z0-9_]{0,62})?")
 _SIZE = re.compile(r"([1-9][0-9]*[KMGT]i?)?")
 _SSLMODES = ("disable", "require", "verify-ca", "verify-full")
 MOST_JOBS = 32
-LAST_PORT = 65535
 
 
 def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], components: Sequence[str]) -> list[str]:
@@ -29,7 +29,7 @@ def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], compon
     """
     backup, database, jobs = str(asked["backup"]), str(asked["database"]), str(asked["jobs"])
     none = backup == "none"
-    checks = {
+    wanted = {
         "target": (
             asked["target"] in targets,
             f"one of postgres_backup_targets: {', '.join(targets) or 'there is none'}",
@@ -60,7 +60,7 @@ def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], compon
     }
     found = [
         f"restore_{name} is {'(not shown)' if name == 'private_key' else repr(asked[name])}: expected {expected}"
-        for name, (right, expected) in checks.items()
+        for name, (right, expected) in wanted.items()
         if not right
     ]
     if "postgres_backup" not in components:
@@ -77,9 +77,9 @@ def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[s
         components: platform_components.
     """
     into, port = str(asked["into"]), str(asked["port"])
-    checks = {
+    wanted = {
         "host": (bool(asked["host"]), "the source's name or address"),
-        "port": (port.isdecimal() and 0 < int(port) <= LAST_PORT, f"1 to {LAST_PORT}"),
+        "port": (port.isdecimal() and not checks.port(int(port)), "1 to 65535"),
         "database": (bool(asked["database"]), "the name of the source's database"),
         "username": (bool(asked["username"]), "a role that may read everything there"),
         "password": (bool(asked["password"]), "its password"),
@@ -100,7 +100,7 @@ def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[s
     hidden = {"password"}
     found = [
         f"migrate_{name} is {'(not shown)' if name in hidden else repr(asked[name])}: expected {expected}"
-        for name, (right, expected) in checks.items()
+        for name, (right, expected) in wanted.items()
         if not right
     ]
     found += [f"{one.variable} is {one.value!r}: {one.expected}" for one in peer_errors("migrate_from", asked["from"])]
