@@ -39,6 +39,16 @@ def tag(cluster: Cluster) -> str:
     return image.rsplit(":", 1)[1]
 
 
+def serve_on(cluster: Cluster) -> None:
+    """Wait until every pod that is wanted serves: tests before may have left one that is coming up."""
+
+    def all_available() -> bool:
+        found = deployment(cluster)
+        return bool(found["status"].get("availableReplicas") == found["spec"]["replicas"])
+
+    eventually("all the old pods serving", all_available)
+
+
 @pytest.fixture
 def put_right(cluster: Cluster) -> Iterator[None]:
     """Deploy the inventory's values and the first tag again after a test that leaves others."""
@@ -63,7 +73,7 @@ def test_a_tag_that_delivery_deployed_is_kept_and_one_in_the_inventory_wins(
     assert (kept.code, kept.changed) == (0, 0), kept.output
     assert ":delivered (kept from the running release)" in kept.output
     assert tag(cluster) == "delivered"
-    assert deployment(cluster)["status"]["availableReplicas"] == deployment(cluster)["spec"]["replicas"]
+    serve_on(cluster)
     named = play(exchange_app_image_tag=before)
     assert named.code == 0, named.output
     assert f":{before} (exchange_app_image_tag)" in named.output
@@ -115,7 +125,7 @@ def test_a_failed_migration_leaves_the_old_version_serving_and_says_why(cluster:
     assert "was not brought into service" in run.output
     after = deployment(cluster)
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
-    assert after["status"]["availableReplicas"] == after["spec"]["replicas"]
+    serve_on(cluster)
 
 
 @pytest.mark.usefixtures("put_right")
