@@ -17,9 +17,9 @@ def account_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
     Args:
         actual: the answer to roles/postgres/files/state.sql.
         wanted: ``roles``, a list of name and optionally login, password, connection_limit, create_databases, member_of
-            (list of roles) and set_role (the role that a session of it acts as); ``databases``, a list of name, owner
-            (if it is ours to create) and connect (roles that may connect; nobody else may, beside the owner);
-            optionally ``lookup``: the role that may look up the verifiers of ``logins``.
+            (list of roles), set_role (the role that a session of it acts as) and settings (parameters of its sessions);
+            ``databases``, a list of name, owner (if it is ours to create) and connect (roles that may connect; nobody
+            else may, beside the owner); optionally ``lookup``: the role that may look up the verifiers of ``logins``.
 
     Returns:
         Statements as ``{"sql": ..., "shown": ...}``; ``shown`` says the same without a secret.
@@ -73,9 +73,12 @@ def _role(actual: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> list[d
         for group in wanted.get("member_of", [])
         if group not in actual["member_of"]
     ]
-    acts_as: str | None = wanted.get("set_role")
-    if acts_as and f"role={acts_as}" not in actual["settings"]:
-        statements.append(_plain(f"ALTER ROLE {name} SET role = {literal(acts_as)}"))
+    settings = {**({"role": wanted["set_role"]} if wanted.get("set_role") else {}), **wanted.get("settings", {})}
+    statements += [
+        _plain(f"ALTER ROLE {name} SET {setting} = {literal(value)}")
+        for setting, value in settings.items()
+        if f"{setting}={value}" not in actual["settings"]
+    ]
     return statements
 
 

@@ -76,7 +76,8 @@ def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[s
         live: name of the live database.
         components: platform_components.
     """
-    into, port = str(asked["into"]), str(asked["port"])
+    into, port, seconds = str(asked["into"]), str(asked["port"]), str(asked["deadline_seconds"])
+    done = [name for name in ("replicate", "abandon", "reopen") if asked[name]]
     wanted = {
         "host": (bool(asked["host"]), "the source's name or address"),
         "port": (port.isdecimal() and not checks.port(int(port)), "1 to 65535"),
@@ -96,6 +97,7 @@ def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[s
             asked["cut_over"] in {"", live},
             f"nothing, or {live}, to confirm that the live database is to be renamed away and the source closed",
         ),
+        "deadline_seconds": (seconds.isdecimal() and int(seconds) > 0, "a number of seconds, at least 1"),
     }
     hidden = {"password"}
     found = [
@@ -106,6 +108,9 @@ def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[s
     found += [f"{one.variable} is {one.value!r}: {one.expected}" for one in peer_errors("migrate_from", asked["from"])]
     if not asked["from"]:
         found.append("migrate_from is []: expected where the source is, such as [{cidr: 192.0.2.7/32}]")
+    if len(done) > 1 or (asked["cut_over"] and set(done) - {"replicate"}):
+        named = [f"migrate_{name}" for name in [*done, *(["cut_over"] if asked["cut_over"] else [])]]
+        found.append(f"{' and '.join(named)}: expected one of them, or migrate_replicate with migrate_cut_over")
     if "postgres_backup" not in components:
         found.insert(0, "platform_components lacks postgres_backup, whose image moves databases")
     return found

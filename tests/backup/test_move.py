@@ -13,7 +13,7 @@ from exchange_backup import move
 from exchange_backup.cli import main
 from exchange_backup.config import Config
 from exchange_backup.errors import BackupError
-from exchange_backup.source import counts
+from exchange_backup.source import counts, leading_to
 from testing.server import FAST, Server
 
 from backup.conftest import TABLES, environment, write
@@ -27,7 +27,7 @@ def elsewhere() -> Iterator[dict[str, str]]:
     """Return libpq's variables for another server with a database."""
     server = Server(FAST)
     there = environment(server)
-    with move.leading_to({**there, "PGDATABASE": "postgres"}):
+    with leading_to({**there, "PGDATABASE": "postgres"}):
         ask(f"CREATE DATABASE {SHOP}")
         with psycopg.connect(dbname=SHOP, autocommit=True) as connection:
             connection.execute(TABLES.encode())
@@ -50,7 +50,7 @@ def source(elsewhere: dict[str, str], libpq: None, monkeypatch: pytest.MonkeyPat
 def test_everything_arrives_and_the_source_stays_as_it_was(
     config: Config, source: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with move.leading_to(source):
+    with leading_to(source):
         wanted = digest(SHOP, "account", "posting")
     before = {name: value for name, value in os.environ.items() if "PG" in name}
     file = write(config, tmp_path)
@@ -58,7 +58,7 @@ def test_everything_arrives_and_the_source_stays_as_it_was(
     assert capsys.readouterr().out == "exchange_moved\n"
     assert digest("exchange_moved", "account", "posting") == wanted
     assert {name: value for name, value in os.environ.items() if "PG" in name} == before
-    with move.leading_to(source):
+    with leading_to(source):
         assert digest(SHOP, "account", "posting") == wanted
 
 
@@ -108,17 +108,17 @@ def test_a_closed_source_is_read_and_not_written_until_it_is_open_again(
 ) -> None:
     file = write(config, tmp_path)
     insert = "INSERT INTO account VALUES (1000, 'late')"
-    with move.leading_to(source):
+    with leading_to(source):
         customer = psycopg.connect(dbname=SHOP, autocommit=True)
     assert main([f"--config={file}", "close"]) == 0
     with pytest.raises(psycopg.OperationalError):
         customer.execute(insert.encode())
-    with move.leading_to(source), pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+    with leading_to(source), pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         ask(insert, database=SHOP)
     # Once more changes nothing.
     assert main([f"--config={file}", "close"]) == 0
     assert main([f"--config={file}", "copy", "--database=exchange_moved"]) == 0
     assert main([f"--config={file}", "reopen"]) == 0
-    with move.leading_to(source):
+    with leading_to(source):
         ask(insert, database=SHOP)
         ask("DELETE FROM account WHERE id = 1000", database=SHOP)

@@ -1,4 +1,4 @@
-"""The command line: backup, list, verify, prune, restore, folder, swap, copy, close, reopen, drill, exporter."""
+"""The command line: backups and restores; copying, or replicating, another server's database; figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import psycopg
 
-from exchange_backup import __version__, catalog, crypt, move, prune, report, restore, swap, verify
+from exchange_backup import __version__, catalog, crypt, move, prune, replicate, report, restore, swap, verify
 from exchange_backup.backup import Job
 from exchange_backup.bucket import Bucket
 from exchange_backup.config import Config, load
@@ -28,7 +28,7 @@ from exchange_backup.errors import BackupError, Stopped
 from exchange_backup.exporter import serve
 from exchange_backup.manifest import Manifest
 from exchange_backup.report import Report
-from exchange_backup.source import one_line
+from exchange_backup.source import leading_to, one_line
 
 LOG: Final = logging.getLogger("exchange_backup")
 CONFIG: Final = Path("/etc/backup/config.json")
@@ -98,7 +98,19 @@ def parser() -> argparse.ArgumentParser:
     copied.add_argument("--database", required=True, help="the new database")
     copied.add_argument("--owner", default="", help="owner of everything in it (default: as it was)")
     command("close", run_close, "let nobody change the source any more, and end its sessions")
-    command("reopen", run_reopen, "undo close")
+    command("reopen", run_reopen, "undo close, or cut")
+    replicated = command(
+        "replicate", run_replicate, "replicate the source into a new database while it is written to, and catch up"
+    )
+    replicated.add_argument("--database", required=True, help="the new database, if it isn't replicated yet")
+    replicated.add_argument("--owner", default="", help="owner of everything in it (default: as it was)")
+    replicated.add_argument("--subscriber", default="", metavar="ROLE", help="whom the subscription works as")
+    replicated.add_argument(
+        "--root-certificate", default="", metavar="FILE", help="where the database server has the source's CA"
+    )
+    replicated.add_argument("--seconds", type=float, default=86400.0, help="how long to wait (default: 86400)")
+    command("cut", run_cut, "close the source, and check the replicated database: it can be swapped in")
+    command("detach", run_detach, "end replication: nothing of it remains at the source")
     exported = command("exporter", run_exporter, "serve figures for Prometheus")
     exported.add_argument("--port", type=int, default=EXPORTER_PORT)
     return top
@@ -226,7 +238,7 @@ def run_copy(options: argparse.Namespace, config: Config, _: Bucket) -> int:
 def run_close(_: argparse.Namespace, __: Config, ___: Bucket) -> int:
     """Close the source."""
     source = move.where_from()
-    with move.leading_to(source):
+    with leading_to(source):
         ended = move.close(source["PGDATABASE"])
     LOG.info("%s of %s is closed, %d sessions ended", source["PGDATABASE"], source["PGHOST"], ended)
     return 0
@@ -235,9 +247,40 @@ def run_close(_: argparse.Namespace, __: Config, ___: Bucket) -> int:
 def run_reopen(_: argparse.Namespace, __: Config, ___: Bucket) -> int:
     """Open it again."""
     source = move.where_from()
-    with move.leading_to(source):
+    with leading_to(source):
         move.reopen(source["PGDATABASE"])
+    replicate.resume()
     LOG.info("%s of %s is open", source["PGDATABASE"], source["PGHOST"])
+    return 0
+
+
+def run_replicate(options: argparse.Namespace, _: Config, __: Bucket) -> int:
+    """Begin to replicate, or catch up; prints the database, and the slot that must not be forgotten."""
+    begun = time.monotonic()
+    found = replicate.replicate(
+        options.database,
+        options.seconds,
+        owner=options.owner,
+        subscriber=options.subscriber,
+        root=options.root_certificate,
+    )
+    LOG.info("%s has caught up with the source, %.1f s", found.database, time.monotonic() - begun)
+    print(found.database, found.name)  # noqa: T201
+    return 0
+
+
+def run_cut(_: argparse.Namespace, config: Config, __: Bucket) -> int:
+    """Close the source for good; prints for how many seconds it has been closed."""
+    found, seconds = replicate.cut(config)
+    LOG.info("%s is closed, and all of it is here, %d rows counted", found.name, sum(found.rows.values()))
+    print(round(seconds, 1))  # noqa: T201
+    return 0
+
+
+def run_detach(_: argparse.Namespace, __: Config, ___: Bucket) -> int:
+    """End replication."""
+    database = replicate.detach()
+    LOG.info("nothing is left at the source; %s", f"{database} stays here" if database else "there was nothing here")
     return 0
 
 

@@ -17,7 +17,7 @@ from exchange_backup.bucket import Bucket
 from exchange_backup.errors import BackupError
 from exchange_backup.manifest import Manifest
 from exchange_backup.restore import MAINTENANCE, new_name, restore, roles
-from exchange_backup.source import connect
+from exchange_backup.source import connect, leading_to
 
 LOG: Final = logging.getLogger(__name__)
 SUPERUSER: Final = "drill"
@@ -94,7 +94,6 @@ def throw_away_server(folder: Path) -> Iterator[None]:
     if len(str(place).encode()) > SOCKET_PATH_BYTES:
         raise BackupError(f"drill: {place} is too long a path for a socket: name a shorter folder")
     data = place / "data"
-    before = dict(os.environ)
     try:
         commands.output(
             [
@@ -105,14 +104,12 @@ def throw_away_server(folder: Path) -> Iterator[None]:
         settings = SETTINGS | {"unix_socket_directories": str(place)}
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
         _control("start", data, f"--log={place}/log", f"--options={options}", log=place / "log")
-        os.environ.update({"PGHOST": str(place), "PGUSER": SUPERUSER, "PGPORT": "5432"})
         try:
-            yield
+            with leading_to({"PGHOST": str(place), "PGUSER": SUPERUSER, "PGPORT": "5432"}):
+                yield
         finally:
             _control("stop", data, "--mode=immediate", log=place / "log")
     finally:
-        os.environ.clear()
-        os.environ.update(before)
         shutil.rmtree(place, ignore_errors=True)
 
 

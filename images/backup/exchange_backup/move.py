@@ -6,11 +6,11 @@ to by those without.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -21,13 +21,22 @@ from exchange_backup.config import Config
 from exchange_backup.crypt import READ_BYTES
 from exchange_backup.errors import BackupError
 from exchange_backup.manifest import Database
-from exchange_backup.source import NO_TIMEOUTS, connect, one_line, snapshot
+from exchange_backup.source import NO_TIMEOUTS, connect, leading_to, one_line, snapshot
 
 LOG: Final = logging.getLogger(__name__)
 PREFIX: Final = "SOURCE_"
 NEEDED: Final = ("PGHOST", "PGDATABASE")
 # What a closed database says to everybody else.
 INSISTING: Final = f"{NO_TIMEOUTS} -c default_transaction_read_only=off"
+OPEN: Final = "RESET default_transaction_read_only"
+PATIENCE_SECONDS: Final = 30
+POLL_SECONDS: Final = 0.1
+# Ends them. Other roles' sessions may show no more than that they are there: it fails with the right that is missing.
+SESSIONS: Final = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL
+  AND coalesce(backend_type, 'client backend') = 'client backend' AND coalesce(backend_start < %(now)s, true)
+"""
 
 
 def copy(config: Config, database: str, owner: str = "") -> Database:
@@ -65,18 +74,35 @@ def copy(config: Config, database: str, owner: str = "") -> Database:
 def close(database: str) -> int:
     """Let nobody change a database any more who doesn't insist, and end its sessions; return how many there were.
 
-    It isn't locked: whoever sets default_transaction_read_only off for a session can still write. The way back is
-    `reopen`.
+    When this returns their transactions have ended too. It isn't locked: whoever sets default_transaction_read_only off
+    for a session can still write. The way back is `reopen`.
 
     Raises:
-        BackupError: it may not be done.
+        BackupError: it may not be done, or they don't end; the database is as it was.
     """
-    sessions = (
-        "SELECT count(pg_terminate_backend(pid)) AS found FROM pg_stat_activity"
-        " WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    )
-    row = _change(database, "SET default_transaction_read_only = on", sessions)
-    return int(row["found"]) if row else 0
+    with connect(database, options=INSISTING) as server:
+        try:
+            server.execute(_setting(database, "SET default_transaction_read_only = on"))
+            return _end_sessions(server, database)
+        except BaseException as error:
+            with contextlib.suppress(psycopg.Error):
+                server.execute(_setting(database, OPEN))
+            if isinstance(error, psycopg.Error):
+                raise BackupError(f"close {database}: {one_line(error)}") from error
+            raise
+
+
+def _end_sessions(server: psycopg.Connection[dict[str, Any]], database: str) -> int:
+    """End the sessions that began before now, which may not have read the setting; return how many there were."""
+    moment = server.execute("SELECT clock_timestamp() AS now").fetchone()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    found = ended = len(server.execute(SESSIONS, moment).fetchall())
+    while found:
+        if time.monotonic() > deadline:
+            raise BackupError(f"close {database}: {found} sessions don't end in {PATIENCE_SECONDS} s")
+        time.sleep(POLL_SECONDS)
+        found = len(server.execute(SESSIONS, moment).fetchall())
+    return ended
 
 
 def reopen(database: str) -> None:
@@ -85,17 +111,15 @@ def reopen(database: str) -> None:
     Raises:
         BackupError: it may not be done.
     """
-    _change(database, "RESET default_transaction_read_only", "SELECT 1")
-
-
-def _change(database: str, setting: LiteralString, query: LiteralString) -> dict[str, Any] | None:
-    """Change a setting of a database, and return the row that a query then yields."""
     with connect(database, options=INSISTING) as server:
         try:
-            server.execute(sql.SQL("ALTER DATABASE {} " + setting).format(sql.Identifier(database)))
-            return server.execute(query).fetchone()
+            server.execute(_setting(database, OPEN))
         except psycopg.Error as error:
-            raise BackupError(f"{setting} of {database}: {one_line(error)}") from error
+            raise BackupError(f"reopen {database}: {one_line(error)}") from error
+
+
+def _setting(database: str, change: LiteralString) -> sql.Composed:
+    return sql.SQL("ALTER DATABASE {} " + change).format(sql.Identifier(database))
 
 
 def where_from() -> dict[str, str]:
@@ -108,18 +132,3 @@ def where_from() -> dict[str, str]:
     if missing := [PREFIX + name for name in NEEDED if not found.get(name)]:
         raise BackupError(f"{' and '.join(missing)} must say where the source is")
     return found
-
-
-@contextmanager
-def leading_to(variables: Mapping[str, str]) -> Iterator[None]:
-    """Have libpq's variables lead elsewhere while the block runs."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("PG")}
-    try:
-        for name in before:
-            del os.environ[name]
-        os.environ.update(variables)
-        yield
-    finally:
-        for name in variables:
-            os.environ.pop(name, None)
-        os.environ.update(before)

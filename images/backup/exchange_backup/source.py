@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,6 +96,21 @@ def connect(database: str, **others: Any) -> psycopg.Connection[dict[str, Any]]:
     except psycopg.Error as error:
         where = others.get("host") or "the database server"
         raise BackupError(f"connect to {database} on {where}: {one_line(error)}") from error
+
+
+@contextmanager
+def leading_to(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have libpq's variables lead elsewhere while the block runs."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("PG")}
+    try:
+        for name in before:
+            del os.environ[name]
+        os.environ.update(variables)
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def one_line(error: BaseException) -> str:

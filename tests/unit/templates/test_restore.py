@@ -33,7 +33,7 @@ JOBS["moved"] = {"name": "restore", "args": ["copy", "--database=moved"]}
 CASES = [(chosen, job) for chosen in ("default", "maximal") for job in JOBS]
 
 
-def rendered(chosen: str, job: str) -> list[dict[str, Any]]:
+def rendered(chosen: str, job: str, **others: Any) -> list[dict[str, Any]]:
     """Return the Secret, the ServiceAccount and the Job, and of a move the NetworkPolicy."""
     play = load(ROLES.parent / "playbooks" / "restore.yml")[1]
     variables = {
@@ -42,6 +42,7 @@ def rendered(chosen: str, job: str) -> list[dict[str, Any]]:
         "__postgres_backup_job": JOBS[job],
         "__postgres_backup_password": "of-the-moment",
         **({"__postgres_backup_source": SOURCE} if job == "moved" else {}),
+        **others,
     }
     templar = Templar(DataLoader(), variables=variables)
     names = ["secret", "serviceaccount", "job", *(["networkpolicy"] if job == "moved" else [])]
@@ -87,3 +88,13 @@ def test_a_move_knows_its_source_and_no_bucket() -> None:
     assert not [name for name in environment if name.startswith("AWS_")]
     assert set(secret["stringData"]) == {"password", "source-password", "source-ca.crt"}
     assert [rule["ports"] for rule in policy["spec"]["egress"]] == [[{"protocol": "TCP", "port": 6432}]] * 2
+
+
+def test_members_that_replicate_reach_the_source_and_nothing_else() -> None:
+    members = {"app.kubernetes.io/component": "database"}
+    policies = [
+        rendered("maximal", "moved", **others)[3]
+        for others in ({}, {"__postgres_backup_policy": {"name": "moving", "selector": members}})
+    ]
+    assert [one["metadata"]["name"] for one in policies] == ["restore", "moving"]
+    assert policies[1]["spec"] == {**policies[0]["spec"], "podSelector": {"matchLabels": members}}

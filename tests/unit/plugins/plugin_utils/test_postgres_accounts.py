@@ -115,6 +115,14 @@ def test_one_difference(actual: dict[str, Any], expected: list[str]) -> None:
     assert shown(actual, WANTED) == expected
 
 
+def test_parameters_of_a_login_are_set_once() -> None:
+    wanted = {"roles": [{"name": "shop_b", "login": True, "settings": {"log_statement": "none", "a.b": "it's"}}]}
+    wanted["databases"] = []
+    actual = with_role("shop_b", settings=["log_statement=none"])
+    assert shown(actual, wanted) == ["ALTER ROLE \"shop_b\" SET a.b = 'it''s'"]
+    assert shown(with_role("shop_b", settings=["log_statement=none", "a.b=it's"]), wanted) == []
+
+
 LOOKUP = {"roles": [], "databases": [], "lookup": {"role": "pooler", "logins": ["shop_a", "it's"]}}
 LOOKUP_SOURCE = (
     "SELECT rolname::text, rolpassword FROM pg_authid WHERE rolname = login AND rolname IN ('shop_a', 'it''s')"

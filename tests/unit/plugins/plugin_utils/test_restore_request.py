@@ -79,6 +79,10 @@ MOVING: dict[str, Any] = {
     "from": [{"cidr": "192.0.2.7/32"}],
     "into": "",
     "cut_over": "",
+    "replicate": False,
+    "abandon": False,
+    "reopen": False,
+    "deadline_seconds": 86400,
 }
 
 
@@ -89,6 +93,10 @@ MOVING: dict[str, Any] = {
         {"cut_over": "exchange", "into": "exchange_moved"},
         {"sslmode": "disable", "port": "6432", "from": [{"namespace": "legacy"}]},
         {"ca": "-----BEGIN CERTIFICATE-----\n..."},
+        {"replicate": True},
+        {"replicate": True, "cut_over": "exchange", "deadline_seconds": "600"},
+        {"abandon": True},
+        {"reopen": True},
     ],
 )
 def test_a_move_that_can_be_done(asked: dict[str, Any]) -> None:
@@ -109,6 +117,10 @@ def test_a_move_that_can_be_done(asked: dict[str, Any]) -> None:
         ({"sslmode": "verify-ca"}, "migrate_ca is '': expected a certificate in PEM"),
         ({"into": "exchange"}, "migrate_into is 'exchange': expected a name other than exchange"),
         ({"cut_over": "yes"}, "migrate_cut_over is 'yes': expected nothing, or exchange"),
+        ({"deadline_seconds": 0}, "migrate_deadline_seconds is 0: expected a number of seconds"),
+        ({"deadline_seconds": "1h"}, "migrate_deadline_seconds is '1h'"),
+        ({"replicate": True, "abandon": True}, "migrate_replicate and migrate_abandon: expected one of them"),
+        ({"reopen": True, "cut_over": "exchange"}, "migrate_reopen and migrate_cut_over: expected one of them"),
         ({"from": []}, "migrate_from is []: expected where the source is"),
         ({"from": [{"cidr": "everywhere"}]}, "migrate_from[0] is {'cidr': 'everywhere'}: expected"),
     ],
