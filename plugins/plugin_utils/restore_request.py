@@ -78,7 +78,7 @@ def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[s
     """
     into, port, seconds = str(asked["into"]), str(asked["port"]), str(asked["deadline_seconds"])
     done = [name for name in ("replicate", "abandon", "reopen") if asked[name]]
-    wanted = {
+    source = {
         "host": (bool(asked["host"]), "the source's name or address"),
         "port": (port.isdecimal() and not checks.port(int(port)), "1 to 65535"),
         "database": (bool(asked["database"]), "the name of the source's database"),
@@ -89,6 +89,18 @@ def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[s
             "BEGIN CERTIFICATE" in str(asked["ca"]) or (not asked["ca"] and asked["sslmode"] != "verify-ca"),
             "a certificate in PEM; with verify-full nothing means the public CAs",
         ),
+    }
+    from_source = bool(asked["host"]) or not (asked["dump"] or asked["media"])
+    wanted = {
+        "dump": (
+            not asked["dump"] or (asked["dump_is_file"] and not asked["host"] and not done),
+            "a file on the control node, without migrate_host, migrate_replicate, migrate_abandon and migrate_reopen",
+        ),
+        "media": (
+            not asked["media"] or (asked["media_is_folder"] and {"exchange_app"} <= set(components)),
+            "a folder on the control node, for an application that platform_components has as exchange_app",
+        ),
+        **(source if from_source else {}),
         "into": (
             bool(_DATABASE.fullmatch(into)) and into != live,
             f"a name other than {live}, of lower-case letters, digits and _, or nothing",
@@ -106,7 +118,7 @@ def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[s
         if not right
     ]
     found += [f"{one.variable} is {one.value!r}: {one.expected}" for one in peer_errors("migrate_from", asked["from"])]
-    if not asked["from"]:
+    if from_source and not asked["from"]:
         found.append("migrate_from is []: expected where the source is, such as [{cidr: 192.0.2.7/32}]")
     if len(done) > 1 or (asked["cut_over"] and set(done) - {"replicate"}):
         named = [f"migrate_{name}" for name in [*done, *(["cut_over"] if asked["cut_over"] else [])]]

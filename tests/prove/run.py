@@ -36,6 +36,7 @@ CAMPAIGNS = [
     Campaign("interrupted_runs", (str(HERE / "interrupted_runs.py"),)),
     Campaign("under_load", (str(HERE / "under_load.py"),)),
     Campaign("moving_in", (str(HERE / "moving_in.py"),)),
+    Campaign("moving_in_replicated", (str(HERE / "moving_in.py"), "replicate")),
     Campaign("disaster", (str(HERE / "disaster.py"),)),
     # With the tests that are too long to gate a merge (CAMPAIGN=yes).
     Campaign("molecule", ("-m", "molecule", "test", "--all", "--destroy=always")),

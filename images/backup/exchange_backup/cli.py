@@ -26,6 +26,7 @@ from exchange_backup.config import Config, load
 from exchange_backup.drill import drill
 from exchange_backup.errors import BackupError, Stopped
 from exchange_backup.exporter import serve
+from exchange_backup.load import load as fill
 from exchange_backup.manifest import Manifest
 from exchange_backup.report import Report
 from exchange_backup.source import leading_to, one_line
@@ -89,6 +90,14 @@ def parser() -> argparse.ArgumentParser:
         "--to", type=Path, metavar="FOLDER", help="an empty folder; without it its texts are printed as JSON, by path"
     )
     drilled.add_argument("--folder", type=Path, default=Path("/tmp"), help="where there is room for the database")  # noqa: S108
+    _moving(command)
+    exported = command("exporter", run_exporter, "serve figures for Prometheus")
+    exported.add_argument("--port", type=int, default=EXPORTER_PORT)
+    return top
+
+
+def _moving(command: Callable[[str, Any, str], argparse.ArgumentParser]) -> None:
+    """Add what puts another database in the live one's place."""
     swapped = command("swap", run_swap, "rename a restored database into the live one's place")
     swapped.add_argument("--live", required=True)
     swapped.add_argument("--new", required=True)
@@ -97,6 +106,10 @@ def parser() -> argparse.ArgumentParser:
     )
     copied.add_argument("--database", required=True, help="the new database")
     copied.add_argument("--owner", default="", help="owner of everything in it (default: as it was)")
+    loaded = command("load", run_load, "fill a new database from a dump that is read from standard input")
+    loaded.add_argument("--database", required=True, help="the new database")
+    loaded.add_argument("--owner", default="", help="owner of everything in it (default: as it was)")
+    loaded.add_argument("--bytes", type=int, required=True, help="how long the dump is")
     command("close", run_close, "let nobody change the source any more, and end its sessions")
     command("reopen", run_reopen, "undo close, or cut")
     replicated = command(
@@ -111,9 +124,6 @@ def parser() -> argparse.ArgumentParser:
     replicated.add_argument("--seconds", type=float, default=86400.0, help="how long to wait (default: 86400)")
     command("cut", run_cut, "close the source, and check the replicated database: it can be swapped in")
     command("detach", run_detach, "end replication: nothing of it remains at the source")
-    exported = command("exporter", run_exporter, "serve figures for Prometheus")
-    exported.add_argument("--port", type=int, default=EXPORTER_PORT)
-    return top
 
 
 def moment(text: str) -> datetime:
@@ -231,6 +241,17 @@ def run_copy(options: argparse.Namespace, config: Config, _: Bucket) -> int:
     found = move.copy(config, options.database, options.owner)
     rows = sum(found.rows.values())
     LOG.info("%s is copied and checked, %d rows counted, %.1f s", found.name, rows, time.monotonic() - begun)
+    print(options.database)  # noqa: T201
+    return 0
+
+
+def run_load(options: argparse.Namespace, config: Config, _: Bucket) -> int:
+    """Fill a database from a dump."""
+    begun = time.monotonic()
+    rows, apps = fill(config, options.database, sys.stdin.buffer, options.bytes, options.owner)
+    found = ", ".join(f"{table} has {count} rows" for table, count in rows.items()) or "no table is counted"
+    seconds = time.monotonic() - begun
+    LOG.info("%s is filled, %.1f s: %s; %d apps have migrations", options.database, seconds, found, apps)
     print(options.database)  # noqa: T201
     return 0
 

@@ -7,6 +7,7 @@ what fails while it begins takes everything back, and `detach` ends it at any ti
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import logging
 import time
@@ -197,7 +198,7 @@ def cut(config: Config) -> tuple[Database, float]:
             reach(there, server, lsn(server), CUT_SECONDS)
             _sequences(there, server)
         _same_schema(there, source)
-        elsewhere = Config(config.target, database=source["PGDATABASE"], tables=config.tables)
+        elsewhere = dataclasses.replace(config, database=source["PGDATABASE"], replica_host="")
         with leading_to(source), snapshot(elsewhere) as moment:
             facts = moment.counted()
         restore.check(facts, there.database, f"{facts.name} of {source['PGHOST']}")

@@ -90,6 +90,43 @@ def test_a_move_knows_its_source_and_no_bucket() -> None:
     assert [rule["ports"] for rule in policy["spec"]["egress"]] == [[{"protocol": "TCP", "port": 6432}]] * 2
 
 
+def test_a_dump_needs_neither_a_source_nor_a_bucket() -> None:
+    secret, _, job = rendered("maximal", "secrets", __postgres_backup_source={})
+    assert {name for name, value in secret["stringData"].items() if value} == {"password"}
+    names = {one["name"] for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert not [name for name in names if name.startswith(("AWS_", "SOURCE_"))]
+    volumes = {one["name"]: one for one in job["spec"]["template"]["spec"]["volumes"]}
+    assert {item["key"] for item in volumes["key"]["secret"]["items"]} <= set(secret["stringData"])
+
+
+def media_pod(chosen: str) -> list[dict[str, Any]]:
+    """Return the pod that takes files into the application's volume."""
+    variables = {**variables_of("exchange_app", sets("exchange_app")[chosen]), "migrate_deadline_seconds": 600}
+    text = (ROLES / "exchange_app" / "templates" / "media" / "pod.yaml.j2").read_text()
+    return [yaml.safe_load(Templar(DataLoader(), variables=variables).template(trust_as_template(text)))]
+
+
+@pytest.mark.parametrize("chosen", ["default", "minimal", "maximal"])
+def test_the_pod_that_takes_files_is_as_any_other(chosen: str) -> None:
+    (pod,) = made = media_pod(chosen)
+    for minor in MINORS:
+        kubernetes_validate.validate(pod, minor, strict=True)
+    assert {name: check(made) for name, check in checks.ALL.items() if check(made)} == {}
+
+
+def test_files_go_where_the_application_has_them_as_its_user() -> None:
+    seen = [
+        (
+            pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"],
+            pod["spec"]["securityContext"]["runAsUser"],
+            pod["spec"]["securityContext"]["fsGroup"],
+        )
+        for chosen in ("default", "maximal")
+        for pod in media_pod(chosen)
+    ]
+    assert seen == [("exchange-media", 10001, 10001), ("uploads-of-old", 2000, 2001)]
+
+
 def test_members_that_replicate_reach_the_source_and_nothing_else() -> None:
     members = {"app.kubernetes.io/component": "database"}
     policies = [

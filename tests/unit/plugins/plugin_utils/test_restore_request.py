@@ -18,7 +18,8 @@ ASKED: dict[str, Any] = {
     "swap": "",
     "secrets": False,
 }
-COMPONENTS = ["postgres", "postgres_backup"]
+COMPONENTS = ["postgres", "postgres_backup", "exchange_app"]
+NO_SOURCE = {"host": "", "database": "", "username": "", "password": "", "from": []}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,10 @@ def test_nothing_is_restored_without_the_component() -> None:
 
 
 MOVING: dict[str, Any] = {
+    "media": "",
+    "media_is_folder": False,
+    "dump": "",
+    "dump_is_file": False,
     "host": "db.example.com",
     "port": 5432,
     "database": "shop",
@@ -96,6 +101,10 @@ MOVING: dict[str, Any] = {
         {"replicate": True},
         {"replicate": True, "cut_over": "exchange", "deadline_seconds": "600"},
         {"abandon": True},
+        {"media": "/srv/media", "media_is_folder": True},
+        {"media": "/srv/media", "media_is_folder": True, **NO_SOURCE},
+        {"dump": "/srv/shop.dump", "dump_is_file": True, **NO_SOURCE},
+        {"dump": "/srv/shop.dump", "dump_is_file": True, **NO_SOURCE, "cut_over": "exchange"},
         {"reopen": True},
     ],
 )
@@ -121,6 +130,16 @@ def test_a_move_that_can_be_done(asked: dict[str, Any]) -> None:
         ({"deadline_seconds": "1h"}, "migrate_deadline_seconds is '1h'"),
         ({"replicate": True, "abandon": True}, "migrate_replicate and migrate_abandon: expected one of them"),
         ({"reopen": True, "cut_over": "exchange"}, "migrate_reopen and migrate_cut_over: expected one of them"),
+        ({"media": "/nowhere"}, "migrate_media is '/nowhere': expected a folder on the control node"),
+        ({"dump": "/nowhere", **NO_SOURCE}, "migrate_dump is '/nowhere': expected a file on the control node"),
+        (
+            {"dump": "/a", "dump_is_file": True},
+            "migrate_dump is '/a': expected a file on the control node, without migrate_host",
+        ),
+        (
+            {"dump": "/a", "dump_is_file": True, **NO_SOURCE, "replicate": True},
+            "migrate_dump is '/a': expected a file on the control node, without migrate_host, migrate_replicate",
+        ),
         ({"from": []}, "migrate_from is []: expected where the source is"),
         ({"from": [{"cidr": "everywhere"}]}, "migrate_from[0] is {'cidr': 'everywhere'}: expected"),
     ],
