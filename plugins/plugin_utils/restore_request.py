@@ -90,7 +90,7 @@ def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[s
             "a certificate in PEM; with verify-full nothing means the public CAs",
         ),
     }
-    from_source = bool(asked["host"]) or not (asked["dump"] or asked["media"])
+    from_source = bool(asked["host"] or (not asked["dump"] and (done or asked["cut_over"] or not asked["media"])))
     wanted = {
         "dump": (
             not asked["dump"] or (asked["dump_is_file"] and not asked["host"] and not done),

@@ -122,3 +122,24 @@ def test_a_closed_source_is_read_and_not_written_until_it_is_open_again(
     with leading_to(source):
         ask(insert, database=SHOP)
         ask("DELETE FROM account WHERE id = 1000", database=SHOP)
+
+
+def test_a_session_that_may_not_be_ended_leaves_the_source_open(
+    config: Config, source: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with leading_to(source):
+        ask("CREATE ROLE keeper LOGIN PASSWORD 'tests'")
+        ask(f"ALTER DATABASE {SHOP} OWNER TO keeper")
+        another = psycopg.connect(dbname=SHOP, autocommit=True)
+    try:
+        monkeypatch.setenv("SOURCE_PGUSER", "keeper")
+        keeper = leading_to({**source, "PGUSER": "keeper"})
+        with keeper, pytest.raises(BackupError, match=f"close {SHOP}: .*superuser"):
+            move.close(SHOP)
+        assert main([f"--config={write(config, tmp_path)}", "close"]) == 1
+        another.execute("INSERT INTO account VALUES (1000, 'late')")
+        another.execute("DELETE FROM account WHERE id = 1000")
+    finally:
+        another.close()
+        with leading_to(source):
+            ask(f"ALTER DATABASE {SHOP} OWNER TO tests; DROP ROLE keeper")

@@ -15,9 +15,9 @@ from exchange_backup.cli import main
 from exchange_backup.config import Config
 from exchange_backup.errors import BackupError
 from exchange_backup.move import reopen
-from exchange_backup.replicate import changes, named, obstacles
+from exchange_backup.replicate import changes, conninfo, named, obstacles
 from exchange_backup.source import leading_to
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from testing.server import FAST, Server
 
 from backup.conftest import TABLES, environment, write
@@ -75,6 +75,24 @@ def test_all_of_it_is_told_at_once() -> None:
 )
 def test_a_few_names_are_enough(names: list[str], said: str) -> None:
     assert named(names) == said
+
+
+@pytest.mark.parametrize(
+    ("source", "root", "expected"),
+    [
+        (
+            {"PGHOST": "db", "PGPORT": "6432", "PGDATABASE": "shop"},
+            "",
+            {"host": "db", "port": "6432", "dbname": "shop"},
+        ),
+        ({"PGPASSWORD": "it's a \\ secret"}, "", {"password": "it's a \\ secret"}),
+        ({"PGSSLROOTCERT": "system", "PGSSLMODE": ""}, "", {"sslrootcert": "system"}),
+        ({"PGSSLROOTCERT": "/key/ca.crt"}, "/members/ca.crt", {"sslrootcert": "/members/ca.crt"}),
+        ({"PGHOST": "db", "PGOPTIONS": "-c x=y"}, "/members/ca.crt", {"host": "db", "sslrootcert": "/members/ca.crt"}),
+    ],
+)
+def test_how_the_server_here_reaches_the_source(source: dict[str, str], root: str, expected: dict[str, str]) -> None:
+    assert conninfo_to_dict(conninfo(source, root)) == expected
 
 
 @pytest.mark.parametrize(

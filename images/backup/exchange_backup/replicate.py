@@ -53,7 +53,8 @@ SCHEMA_ONLY: Final = ("pg_dump", "--schema-only", "--no-publications", "--no-sub
 # Everything of the database's own: neither PostgreSQL's nor an extension's.
 OWN: Final = """
 WITH own AS (
-  SELECT c.*, format('%I.%I', n.nspname, c.relname) AS name
+  SELECT c.oid, c.relkind, c.relpersistence, c.relowner, c.relreplident, c.relforcerowsecurity,
+         format('%I.%I', n.nspname, c.relname) AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (
     SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
@@ -133,6 +134,12 @@ def named(names: Sequence[str]) -> str:
     """Return a few names, and how many more there are."""
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def conninfo(source: Mapping[str, str], root: str) -> str:
+    """Return how the server here reaches the source, with its CA in a file of the server's own if that is named."""
+    told = {word: source[variable] for variable, word in WORDS.items() if source.get(variable)}
+    return make_conninfo(**{**told, **({"sslrootcert": root} if root else {})})
 
 
 def changes(before: str, now: str) -> list[str]:
@@ -408,14 +415,11 @@ def _copy_schema(database: str, source: Mapping[str, str], owner: str) -> None:
 
 
 def _subscribe(there: Replication, source: Mapping[str, str], subscriber: str, root: str, schema: str) -> None:
-    told = {word: source[variable] for variable, word in WORDS.items() if source.get(variable)}
-    if root:
-        told["sslrootcert"] = root
     name = sql.Identifier(there.name)
     with connect(there.database) as here:
         here.execute(
             sql.SQL("CREATE SUBSCRIPTION {} CONNECTION {} PUBLICATION {}").format(
-                name, sql.Literal(make_conninfo(**told)), name
+                name, sql.Literal(conninfo(source, root)), name
             )
         )
         # What it was like, so that a change is seen.

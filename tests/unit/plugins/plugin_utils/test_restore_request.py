@@ -148,3 +148,11 @@ def test_a_move_that_cannot(asked: dict[str, Any], said: str) -> None:
     (found,) = migrate_problems({**MOVING, **asked}, "exchange", COMPONENTS)
     assert found.startswith(said)
     assert "geheim" not in found
+
+
+@pytest.mark.parametrize("asked", [{"replicate": True}, {"abandon": True}, {"reopen": True}, {"cut_over": "exchange"}])
+def test_files_alone_need_no_source_but_a_database_does(asked: dict[str, Any]) -> None:
+    files = {"media": "/srv/media", "media_is_folder": True, **NO_SOURCE}
+    assert migrate_problems({**MOVING, **files}, "exchange", COMPONENTS) == []
+    found = migrate_problems({**MOVING, **files, **asked}, "exchange", COMPONENTS)
+    assert found[0] == "migrate_host is '': expected the source's name or address"
