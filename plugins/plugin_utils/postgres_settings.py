@@ -56,6 +56,7 @@ PROTECTED: dict[str, str] = {
             "archive_command",
             "archive_library",
             "archive_mode",
+            "archive_timeout",
             "recovery_end_command",
             "restore_command",
         ],

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import checks
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import archive, checks
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.rules_postgres import peer_errors
 
 _BACKUP = re.compile(r"latest|none|[0-9]{8}T[0-9]{6}Z-[0-9a-f]+")
@@ -22,11 +22,13 @@ def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], compon
     """Return what is wrong with a request, a line for each variable: its name, its value, and what is expected.
 
     Args:
-        asked: the variables of playbooks/restore.yml, without ``restore_`` before their names.
+        asked: the variables of playbooks/restore.yml, without ``restore_`` before their names, and beside them
+            ``archived``, whether there is an archive from which any moment can be brought back, and ``now``, the time.
         live: name of the live database.
         targets: names of postgres_backup_targets.
         components: platform_components.
     """
+    to, named = str(asked["to"]), str(asked["archive"])
     backup, database, jobs = str(asked["backup"]), str(asked["database"]), str(asked["jobs"])
     none = backup == "none"
     wanted = {
@@ -38,9 +40,18 @@ def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], compon
             bool(_BACKUP.fullmatch(backup)),
             "latest, none, or an id such as 20260101T030000Z-1f2e3d",
         ),
-        "before": (bool(_TIME.fullmatch(str(asked["before"]))), "a time such as 2026-01-01T12:00:00+00:00"),
+        "before": (
+            bool(_TIME.fullmatch(str(asked["before"]))) and not (asked["before"] and to),
+            "a time such as 2026-01-01T12:00:00+00:00, and nothing with restore_to",
+        ),
+        "to": (
+            not to or (_is_past(to, str(asked["now"])) and backup == "latest"),
+            "a moment in the past with its time zone: 2026-01-01 12:00:00+00; or latest. restore_backup stays latest",
+        ),
+        "archive": (not named or (bool(to) and named.isdecimal()), "the identifier of a cluster, with restore_to"),
+        "volume_size": (bool(_SIZE.fullmatch(str(asked["volume_size"]))), "a size such as 20Gi, or nothing"),
         "private_key": (
-            none or bool(_KEY.match(str(asked["private_key"]))),
+            none or (bool(to) and not asked["secrets"]) or bool(_KEY.match(str(asked["private_key"]))),
             "a private key that the backup was encrypted to: AGE-SECRET-KEY-..., or an OpenSSH one",
         ),
         "database": (
@@ -63,9 +74,21 @@ def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], compon
         for name, (right, expected) in wanted.items()
         if not right
     ]
+    if to and not asked["archived"]:
+        found.insert(0, "postgres_archive_target is {}: expected the bucket with the archive that restore_to reads")
     if "postgres_backup" not in components:
         found.insert(0, "platform_components lacks postgres_backup, whose targets and image a restore needs")
     return found
+
+
+def _is_past(to: str, now: str) -> bool:
+    """Say whether a text is a moment with its time zone that has passed, or means the last one."""
+    if to == archive.LATEST:
+        return True
+    try:
+        return archive.moment(to) < archive.moment(now)
+    except ValueError:
+        return False
 
 
 def migrate_problems(asked: Mapping[str, Any], live: str, components: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import checks
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_settings import normal_value
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_tuning import tuned_parameters
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.preflight import Finding
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.preflight import HIDDEN, Finding
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity import parse_quantity
 
 # A name that needs no quoting, with room for the suffix of a login role in PostgreSQL's 63 bytes.
@@ -20,6 +20,9 @@ _TAKEN = frozenset(
 )
 _EXTENSION = re.compile(r"[a-z][a-z0-9_-]*")
 _MAX_MEMBERS = 9
+# In a line of pgBackRest's configuration.
+_WORD = re.compile(r"\S+")
+_PASSPHRASE_CHARACTERS = 20
 _SETTING = re.compile(r"[\w.-]+", re.ASCII)
 # Connections that are not for the poolers: migrations, exporters, Patroni, and the superuser's own.
 _OTHER_CONNECTIONS = 10
@@ -77,6 +80,7 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
     check("postgres_pgbouncer_cpu_request", checks.quantity(values["postgres_pgbouncer_cpu_request"], "1m"))
     check("postgres_pgbouncer_memory_request", checks.quantity(values["postgres_pgbouncer_memory_request"], "16Mi"))
     check("postgres_pgbouncer_memory_limit", checks.quantity(values["postgres_pgbouncer_memory_limit"], "32Mi"))
+    found += archive_errors(values)
     found += setting_errors(values["postgres_pgbouncer_settings"])
     found += parameter_errors(values["postgres_parameters"])
     found += account_errors(values)
@@ -97,6 +101,52 @@ def peer_errors(name: str, peers: Sequence[Mapping[str, Any]]) -> list[Finding]:
         if problem:
             found.append(Finding(f"{name}[{index}]", peer, problem))
     return found
+
+
+def archive_errors(values: Mapping[str, Any]) -> list[Finding]:
+    """Return what is wrong with point-in-time recovery, if it is on."""
+    # Preflight's types fill in what isn't said.
+    target = {key: given for key, given in values["postgres_archive_target"].items() if given}
+    if not target:
+        return []
+
+    def value(name: str) -> Any:
+        return values[f"postgres_archive_{name}"]
+
+    prefix, endpoint = target.get("prefix", ""), target.get("endpoint", "")
+    lines = [
+        key for key in ("bucket", "region", "access_key", "secret_key") if not _WORD.fullmatch(target.get(key, ""))
+    ]
+    problems = {
+        **{f"target.{key}": "expected something, without spaces" for key in lines},
+        "target.prefix": "expected no slash at either end, and no spaces"
+        if prefix and (prefix != prefix.strip("/") or not _WORD.fullmatch(prefix))
+        else "",
+        "target.endpoint": checks.https_url(endpoint)
+        and "expected an address such as https://s3.example.com, or nothing for AWS: pgBackRest speaks TLS alone"
+        if endpoint
+        else "",
+        "target.ca": "expected a certificate, not a private key" if "PRIVATE KEY" in (target.get("ca") or "") else "",
+        "passphrase": ""
+        if len(value("passphrase")) >= _PASSPHRASE_CHARACTERS and _WORD.fullmatch(value("passphrase"))
+        else f"expected at least {_PASSPHRASE_CHARACTERS} characters, without spaces",
+        "timeout_seconds": checks.between(value("timeout_seconds"), 10, 3600),
+        "full_schedule": checks.cron(value("full_schedule")),
+        "differential_schedule": checks.cron(value("differential_schedule")) if value("differential_schedule") else "",
+        "time_zone": "" if value("time_zone") else "expected a name such as Etc/UTC or Europe/Berlin",
+        "full_backups": checks.between(value("full_backups"), 1, 1000),
+        "deadline_seconds": checks.between(value("deadline_seconds"), 60, 7 * 86400),
+        "cpu_request": checks.quantity(value("cpu_request"), "1m"),
+        "memory_request": checks.quantity(value("memory_request"), "16Mi"),
+        "memory_limit": checks.quantity(value("memory_limit"), "128Mi"),
+        "to": "" if value("to") else "expected where the bucket is reached, such as [{cidr: 0.0.0.0/0}]",
+    }
+    return [
+        # The target has a secret in it, so nothing of it is shown.
+        Finding(f"postgres_archive_{name}", HIDDEN if name.startswith("target.") else value(name), problem)
+        for name, problem in problems.items()
+        if problem
+    ]
 
 
 def _database_name(name: str) -> str:
@@ -167,7 +217,7 @@ def setting_errors(settings: Mapping[str, Any]) -> list[Finding]:
 def size_errors(values: Mapping[str, Any]) -> list[Finding]:
     """Return what does not fit together, once every single value is right."""
     found = []
-    for kind in ("cpu", "memory", "metrics_memory", "pgbouncer_memory"):
+    for kind in ("cpu", "memory", "metrics_memory", "pgbouncer_memory", "archive_memory"):
         request, limit = values[f"postgres_{kind}_request"], values[f"postgres_{kind}_limit"]
         if limit and parse_quantity(request) > parse_quantity(limit):
             found.append(

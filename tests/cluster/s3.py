@@ -9,6 +9,7 @@ import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from cluster import images, kind
 from cluster.kind import Cluster, apply, inventory, kubectl, pour
@@ -29,6 +34,8 @@ from cluster.paths import HERE, PROJECT, tools
 from cluster.shell import Failure, step
 
 NAMESPACE, BUCKET, REGION, PORT = "s3", "exchange-backups", "kind", 7070
+# The same objects over TLS: pgBackRest speaks nothing else. What it stores has a place and a user of its own.
+TLS_PORT, ARCHIVE = 7071, "archive"
 # docs/backups.md says why these and no more.
 RIGHTS = {
     "put": {"*": ["PutObject"]},
@@ -39,6 +46,11 @@ RIGHTS = {
         "reports/*": ["PutObject"],
     },
 }
+ARCHIVE_RIGHTS = {
+    "": ["ListBucket"],
+    f"{ARCHIVE}/*": ["GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload"],
+}
+EVERYBODYS_RIGHTS = {**RIGHTS, ARCHIVE: ARCHIVE_RIGHTS}
 
 
 def start(cluster: Cluster) -> None:
@@ -49,15 +61,17 @@ def start(cluster: Cluster) -> None:
         pour([reference], nodes)
         apply(cluster, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
         root = root_credentials(cluster)
+        ca = certificate(cluster)
         kubectl(cluster, "apply", "--server-side", "--force-conflicts", "-f", str(HERE / "manifests" / "s3.yaml"))
         kubectl(cluster, "-n", NAMESPACE, "rollout", "status", "deployment/s3", "--timeout=180s")
         file = inventory(cluster) / "backup.yml"
-        values = yaml.safe_load(file.read_text()) if file.exists() else variables()
-        target: dict[str, Any] = values["postgres_backup_targets"][0]
+        values = {**variables(), **(yaml.safe_load(file.read_text()) if file.exists() else {})}
+        values["kind_archive_target"]["ca"] = ca
+        users = {**values["postgres_backup_targets"][0]["credentials"], ARCHIVE: values["kind_archive_target"]}
         with forwarded(cluster) as endpoint:
-            for user in target["credentials"].values():
+            for user in users.values():
                 make_user(endpoint, root, user)
-            furnish(endpoint, root, {name: user["access_key"] for name, user in target["credentials"].items()})
+            furnish(endpoint, root, {user["access_key"]: EVERYBODYS_RIGHTS[name] for name, user in users.items()})
     file.touch(mode=0o600)
     head = "---\n# Written by tests/cluster when it started the S3 server; throw-away secrets of this cluster.\n"
     file.write_text(head + yaml.safe_dump(values, sort_keys=False))
@@ -67,6 +81,7 @@ def variables() -> dict[str, Any]:
     """Return what an inventory says about backups to the server, with new credentials and a new key."""
     defaults = yaml.safe_load((PROJECT / "roles" / "platform" / "defaults" / "main.yml").read_text())
     key = pyrage.x25519.Identity.generate()
+    peers = [{"namespace": NAMESPACE, "pod_labels": {"app.kubernetes.io/name": "s3"}}]
     return {
         "platform_components": [*defaults["platform_components"], "postgres_backup"],
         "postgres_backup_recipients": [str(key.to_public())],
@@ -80,15 +95,54 @@ def variables() -> dict[str, Any]:
                 "endpoint": f"http://{NAMESPACE}.{NAMESPACE}.svc:{PORT}",
                 "region": REGION,
                 "path_style": True,
-                "credentials": {
-                    name: {"access_key": f"{name}-{secrets.token_hex(4)}", "secret_key": secrets.token_urlsafe(24)}
-                    for name in RIGHTS
-                },
+                "credentials": {name: new_user(name) for name in RIGHTS},
             }
         ],
-        "postgres_backup_to": [{"namespace": NAMESPACE, "pod_labels": {"app.kubernetes.io/name": "s3"}}],
+        "postgres_backup_to": peers,
         "postgres_backup_ports": [PORT],
+        # -e postgres_archive_target='{{ kind_archive_target }}' switches point-in-time recovery on.
+        "kind_archive_target": {
+            "bucket": BUCKET,
+            "prefix": ARCHIVE,
+            "endpoint": f"https://{NAMESPACE}.{NAMESPACE}.svc:{TLS_PORT}",
+            "region": REGION,
+            "path_style": True,
+            **new_user(ARCHIVE),
+        },
+        "postgres_archive_passphrase": secrets.token_urlsafe(32),
+        "postgres_archive_to": peers,
+        "postgres_archive_ports": [TLS_PORT],
     }
+
+
+def new_user(name: str) -> dict[str, str]:
+    """Return credentials of nobody yet."""
+    return {"access_key": f"{name}-{secrets.token_hex(4)}", "secret_key": secrets.token_urlsafe(24)}
+
+
+def certificate(cluster: Cluster) -> str:
+    """Return the server's certificate, which is its own CA; it is made once."""
+    found = kubectl(cluster, "-n", NAMESPACE, "get", "secret", "tls", "-o", "json", "--ignore-not-found")
+    if found:
+        return base64.b64decode(json.loads(found)["data"]["tls.crt"]).decode()
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "s3")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=365))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(f"{NAMESPACE}.{NAMESPACE}.svc")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    content = {
+        "tls.crt": made.public_bytes(Encoding.PEM).decode(),
+        "tls.key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+    }
+    metadata = {"name": "tls", "namespace": NAMESPACE}
+    apply(cluster, [{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": content}])
+    return content["tls.crt"]
 
 
 def root_credentials(cluster: Cluster) -> tuple[str, str]:
@@ -133,7 +187,7 @@ def make_user(endpoint: str, root: tuple[str, str], user: dict[str, str]) -> Non
         raise Failure(f"the S3 server does not make {user['access_key']}: {answer.status} {answer.data.decode()}")
 
 
-def furnish(endpoint: str, root: tuple[str, str], users: dict[str, str]) -> None:
+def furnish(endpoint: str, root: tuple[str, str], users: dict[str, dict[str, list[str]]]) -> None:
     """Make the bucket, and say what users may do in it."""
     client = boto3.session.Session().client(
         "s3",
@@ -151,11 +205,11 @@ def furnish(endpoint: str, root: tuple[str, str], users: dict[str, str]) -> None
     statements = [
         {
             "Effect": "Allow",
-            "Principal": {"AWS": [users[name]]},
+            "Principal": {"AWS": [user]},
             "Action": [f"s3:{action}" for action in actions],
             "Resource": f"arn:aws:s3:::{BUCKET}" + (f"/{pattern}" if pattern else ""),
         }
-        for name, rights in RIGHTS.items()
+        for user, rights in users.items()
         for pattern, actions in rights.items()
     ]
     client.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))

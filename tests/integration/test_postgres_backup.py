@@ -144,3 +144,37 @@ def test_a_restore_that_fails_leaves_nothing(cluster: Cluster, backup: Run) -> N
     assert stranger not in failed.output
     assert databases(cluster) == before
     assert owner(cluster, "SELECT count(*) FROM pg_roles WHERE rolname = 'restore'") == "0"
+
+
+def moment(cluster: Cluster) -> str:
+    return owner(cluster, "SET timezone = 'UTC'; SELECT clock_timestamp()")
+
+
+@pytest.mark.campaign
+def test_a_moment_comes_back(cluster: Cluster) -> None:
+    on = {"postgres_archive_target": "{{ kind_archive_target }}"}
+    switched = run_playbook("playbooks/database.yml", "-e", json.dumps(on))
+    assert switched.code == 0, switched.output
+    no_secret_in(switched.output, cluster)
+    again = run_playbook("playbooks/database.yml", "-e", json.dumps(on))
+    assert (again.code, again.changed) == (0, 0), again.output
+    owner(cluster, "CREATE TABLE marks AS SELECT 'before' AS mark")
+    try:
+        between = moment(cluster)
+        owner(cluster, "INSERT INTO marks VALUES ('after')")
+        early = restore(restore_to="2020-01-01 00:00:00+00", **on)
+        assert early.code != 0
+        assert "restore_to is '2020-01-01 00:00:00+00': expected a moment after a base backup ended" in early.output
+        done = restore(restore_to=between, restore_database="exchange_then", **on)
+        assert done.code == 0, done.output
+        no_secret_in(done.output, cluster)
+        assert owner(cluster, "SELECT string_agg(mark, ' ') FROM marks", "exchange_then") == "before"
+        assert owner(cluster, "SELECT string_agg(mark, ' ' ORDER BY mark) FROM marks") == "after before"
+        assert not {
+            item["metadata"]["name"] for item in cluster.items("StatefulSet", "apps/v1", namespace=DATABASE)
+        } & {"postgres-restored"}
+    finally:
+        owner(cluster, "DROP TABLE marks")
+        if "exchange_then" in databases(cluster):
+            owner(cluster, "DROP DATABASE exchange_then", "postgres")
+        run_playbook("playbooks/database.yml", "-e", "platform_prune=true")

@@ -20,12 +20,12 @@ def playbook(name: str, **variables: Any) -> str:
     return run(["ansible-playbook", name, *INVENTORY, "-e", json.dumps(variables)], cwd=PROJECT)
 
 
-def ready() -> None:
-    """Make the cluster and install the platform, as far as they aren't there."""
+def ready(**variables: Any) -> None:
+    """Make the cluster and install the platform with these variables, as far as they aren't there."""
     os.environ["PATH"] = f"{PROJECT}/.venv/bin:{os.environ['PATH']}"
     os.environ["ANSIBLE_FORCE_COLOR"] = "0"
     docker.ensure()
     kind.up(CLUSTER)
     s3.start(CLUSTER)
     with step("The whole platform, with backups", 120):
-        playbook("site.yml")
+        playbook("site.yml", **variables)

@@ -1,7 +1,9 @@
--- What the role compares with what it wants: roles, databases and the parameters that only a restart changes.
+-- What the role compares with what it wants: roles, databases and the parameters that only a restart changes; and who
+-- the cluster is.
 -- configured: written by Patroni; what initdb wrote stands in postgresql.base.conf.
 -- One line of JSON; plugin_utils/postgres_accounts.py and postgres_settings.py read it.
 SELECT json_build_object(
+  'identifier', (SELECT system_identifier::text FROM pg_control_system()),
   'roles', (SELECT json_object_agg(rolname, json_build_object(
       'login', rolcanlogin,
       'password', rolpassword,

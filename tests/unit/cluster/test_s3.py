@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pyrage
 import yaml
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import rules_postgres_backup
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import rules_postgres, rules_postgres_backup
 from cluster import s3
 
-DEFAULTS = Path(__file__).parents[3] / "roles" / "postgres_backup" / "defaults" / "main.yml"
+ROLES = Path(__file__).parents[3] / "roles"
+DEFAULTS = ROLES / "postgres_backup" / "defaults" / "main.yml"
+POSTGRES_DEFAULTS = ROLES / "postgres" / "defaults" / "main.yml"
 
 
 def test_its_variables_are_what_the_role_takes() -> None:
@@ -18,6 +20,13 @@ def test_its_variables_are_what_the_role_takes() -> None:
     values = {**yaml.safe_load(DEFAULTS.read_text()), **s3.variables(), **others}
     assert rules_postgres_backup.errors(values) == []
     assert values["platform_components"][-1] == "postgres_backup"
+
+
+def test_the_archive_is_one_that_the_role_takes() -> None:
+    made = s3.variables()
+    values = {**yaml.safe_load(POSTGRES_DEFAULTS.read_text()), **made}
+    assert rules_postgres.archive_errors({**values, "postgres_archive_target": made["kind_archive_target"]}) == []
+    assert set(s3.EVERYBODYS_RIGHTS) == {*s3.RIGHTS, s3.ARCHIVE}
 
 
 def test_keys_and_credentials_are_new_each_time() -> None:

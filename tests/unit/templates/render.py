@@ -25,7 +25,7 @@ OBJECTS = "cryptoexchange.platform.objects"
 # roles/objects renders a template of its own, with the list of what another role applied.
 OWN_TEMPLATES = frozenset({"objects/applied.yaml.j2"})
 # Not applied by roles/objects, since it is gone again when the play ends; test_restore.py renders it.
-ELSEWHERE = ("postgres_backup/restore/", "exchange_app/media/")
+ELSEWHERE = ("postgres_backup/restore/", "postgres/restored/", "exchange_app/media/")
 # Facts of a first run on an empty cluster.
 FACTS = {"platform_secrets": {}, "ansible_check_mode": False, "ansible_diff_mode": False}
 

@@ -41,6 +41,7 @@ def rendered(chosen: str, job: str, **others: Any) -> list[dict[str, Any]]:
         **variables_of(ROLE, sets(ROLE)[chosen]),
         "__postgres_backup_job": JOBS[job],
         "__postgres_backup_password": "of-the-moment",
+        "__postgres_backup_from_bucket": job != "moved",
         **({"__postgres_backup_source": SOURCE} if job == "moved" else {}),
         **others,
     }
@@ -91,7 +92,7 @@ def test_a_move_knows_its_source_and_no_bucket() -> None:
 
 
 def test_a_dump_needs_neither_a_source_nor_a_bucket() -> None:
-    secret, _, job = rendered("maximal", "secrets", __postgres_backup_source={})
+    secret, _, job = rendered("maximal", "secrets", __postgres_backup_source={}, __postgres_backup_from_bucket=False)
     assert {name for name, value in secret["stringData"].items() if value} == {"password"}
     names = {one["name"] for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert not [name for name in names if name.startswith(("AWS_", "SOURCE_"))]

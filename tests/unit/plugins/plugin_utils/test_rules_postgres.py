@@ -32,6 +32,16 @@ def errors(changed: dict[str, Any]) -> list[str]:
     return find_errors([PLATFORM, POSTGRES], values, names=list(values))
 
 
+ARCHIVE: dict[str, Any] = {
+    "postgres_archive_target": {"bucket": "b", "region": "eu-1", "access_key": "archiver", "secret_key": "its-secret"},
+    "postgres_archive_passphrase": "twenty-characters-at-least",
+}
+
+
+def changed_archive(target: dict[str, Any]) -> dict[str, Any]:
+    return {**ARCHIVE, "postgres_archive_target": {**ARCHIVE["postgres_archive_target"], **target}}
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -61,6 +71,10 @@ def errors(changed: dict[str, Any]) -> list[str]:
         # Not in use: nobody's connections.
         {"postgres_pgbouncer_pool_size": 50},
         {"postgres_archive_to": [{"namespace": "store"}, {"cidr": "10.0.0.0/8"}], "postgres_archive_ports": [9000]},
+        ARCHIVE,
+        changed_archive({"prefix": "a/b", "endpoint": "https://s3.example.com:7071", "path_style": True, "ca": "PEM"}),
+        # Off: nobody's.
+        {"postgres_archive_passphrase": "short", "postgres_archive_full_schedule": "never"},
         # With a database of somebody else's nothing of this role is used.
         {"platform_database_mode": "external", "postgres_replicas": 0},
     ],
@@ -203,6 +217,38 @@ def test_allowed(changed: dict[str, Any]) -> None:
         ({"postgres_restart_members": "perhaps"}, "postgres_restart_members is 'perhaps'"),
         ({"postgres_tolerations": "all"}, "postgres_tolerations is 'all'"),
         ({"postgres_node_selector": ["disk"]}, "postgres_node_selector is"),
+        (
+            changed_archive({"bucket": ""}),
+            "postgres_archive_target.bucket is (hidden): expected something, without spaces",
+        ),
+        (changed_archive({"region": "eu 1"}), "postgres_archive_target.region is (hidden): expected something"),
+        (changed_archive({"access_key": ""}), "postgres_archive_target.access_key is"),
+        (changed_archive({"secret_key": "two\nlines"}), "postgres_archive_target.secret_key is (hidden)"),
+        (changed_archive({"prefix": "/wal"}), "postgres_archive_target.prefix is"),
+        (changed_archive({"endpoint": "http://s3.example.com"}), "pgBackRest speaks TLS alone"),
+        (
+            changed_archive({"ca": "-----BEGIN PRIVATE KEY-----"}),
+            "postgres_archive_target.ca is (hidden): expected a cert",
+        ),
+        (changed_archive({"keys": "x"}), "postgres_archive_target is (hidden): wrong type or unknown key"),
+        (
+            {**ARCHIVE, "postgres_archive_passphrase": "too-short"},
+            "postgres_archive_passphrase is (hidden): expected at",
+        ),
+        ({**ARCHIVE, "postgres_archive_timeout_seconds": 5}, "postgres_archive_timeout_seconds is 5: expected 10 to"),
+        ({**ARCHIVE, "postgres_archive_full_schedule": ""}, "postgres_archive_full_schedule is '': expected five cron"),
+        ({**ARCHIVE, "postgres_archive_differential_schedule": "0 25 * * *"}, "postgres_archive_differential_schedule"),
+        ({**ARCHIVE, "postgres_archive_time_zone": ""}, "postgres_archive_time_zone is ''"),
+        ({**ARCHIVE, "postgres_archive_full_backups": 0}, "postgres_archive_full_backups is 0: expected 1 to"),
+        ({**ARCHIVE, "postgres_archive_deadline_seconds": 1}, "postgres_archive_deadline_seconds is 1: expected 60"),
+        ({**ARCHIVE, "postgres_archive_cpu_request": "some"}, "postgres_archive_cpu_request is 'some'"),
+        (
+            {**ARCHIVE, "postgres_archive_memory_request": "1Gi"},
+            "expected at most postgres_archive_memory_limit, 256Mi",
+        ),
+        ({**ARCHIVE, "postgres_archive_memory_limit": "64Mi"}, "postgres_archive_memory_limit is '64Mi': expected at"),
+        ({**ARCHIVE, "postgres_archive_to": []}, "postgres_archive_to is []: expected where the bucket is reached"),
+        ({"postgres_parameters": {"archive_timeout": 30}}, "postgres_parameters.archive_timeout is 30: may not be set"),
         ({"platform_database_name": "Shop"}, "platform_database_name is 'Shop': expected lower-case letters"),
         ({"platform_database_name": "a-b"}, "platform_database_name is 'a-b': expected lower-case letters"),
         ({"platform_database_name": "postgres"}, "platform_database_name is 'postgres': expected a name other than"),
