@@ -111,6 +111,7 @@ def make_bucket(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Callable[.
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", ROOT[1])
         return Target(
             bucket=name,
+            name="offsite",
             prefix="prod",
             endpoint=where.endpoint,
             region=REGION,

@@ -26,7 +26,8 @@ def told(day: int, *, ok: bool = True, kind: str = "drill") -> Report:
 
 def values(entries: list[Entry], **reports: list[Report]) -> dict[str, float]:
     return {
-        name.removeprefix("exchange_backup_") + "".join(f"/{value}" for value in labels.values()): number
+        name.removeprefix("exchange_backup_")
+        + "".join(f"/{value}" for label, value in labels.items() if (label, value) != ("series", "database")): number
         for name, labels, number in exporter.samples(entries, reports)
     }
 
@@ -66,14 +67,14 @@ def test_the_text_is_prometheus_format() -> None:
         ("exchange_backup_good", {}, 2.0),
         ("exchange_backup_last_rows", {"table": "d"}, 12345678901.0),
     ]
-    assert exporter.text(listed).splitlines() == [
+    assert exporter.text(listed, "offsite").splitlines() == [
         "# HELP exchange_backup_good Backups that are whole, as far as sizes tell.",
         "# TYPE exchange_backup_good gauge",
-        "exchange_backup_good 2",
+        'exchange_backup_good{target="offsite"} 2',
         "# HELP exchange_backup_last_rows Rows of a table in the newest good backup.",
         "# TYPE exchange_backup_last_rows gauge",
-        r'exchange_backup_last_rows{table="a\"b\\c\n"} 3',
-        'exchange_backup_last_rows{table="d"} 12345678901',
+        r'exchange_backup_last_rows{target="offsite",table="a\"b\\c\n"} 3',
+        'exchange_backup_last_rows{target="offsite",table="d"} 12345678901',
     ]
 
 
@@ -106,9 +107,10 @@ def test_a_scrape(target: Target) -> None:
         status, text = get(connection, "/metrics")
         assert status == 200
         lines = text.splitlines()
-        assert "exchange_backup_bucket_up 1" in lines
-        assert f"exchange_backup_last_success_timestamp_seconds {NOW.timestamp() + 9:.0f}" in lines
-        assert f"exchange_backup_last_verified_timestamp_seconds {NOW.timestamp() + 3600:.0f}" in lines
+        labels = 'target="offsite",series="database"'
+        assert 'exchange_backup_bucket_up{target="offsite"} 1' in lines
+        assert f"exchange_backup_last_success_timestamp_seconds{{{labels}}} {NOW.timestamp() + 9:.0f}" in lines
+        assert f"exchange_backup_last_verified_timestamp_seconds{{{labels}}} {NOW.timestamp() + 3600:.0f}" in lines
         assert get(connection, "/healthz") == (200, "ok\n")
         assert get(connection, "/other")[0] == 404
         # The bucket isn't asked at every scrape.
@@ -121,5 +123,7 @@ def test_without_the_bucket_there_are_no_old_figures(target: Target) -> None:
     with served(bucket) as connection:
         status, text = get(connection, "/metrics")
         assert status == 200
-        assert [line for line in text.splitlines() if not line.startswith("#")] == ["exchange_backup_bucket_up 0"]
+        assert [line for line in text.splitlines() if not line.startswith("#")] == [
+            'exchange_backup_bucket_up{target="offsite"} 0'
+        ]
         assert get(connection, "/healthz")[0] == 200

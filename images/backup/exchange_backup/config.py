@@ -19,13 +19,14 @@ SMALLEST_PART_MIB, MOST_PARTS = 5, 10_000
 
 @dataclass(frozen=True)
 class Target:
-    """A place in an S3 service.
+    """A place in an S3 service. `name` is what figures call it.
 
     Parts are held in memory until they are stored: `part_mib` times `uploads_at_once + 1` is what they take.
     A stream longer than `segment_mib` goes on in a further object.
     """
 
     bucket: str
+    name: str = ""
     prefix: str = ""
     endpoint: str = ""
     region: str = ""
