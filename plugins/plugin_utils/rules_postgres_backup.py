@@ -14,8 +14,13 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.rules_post
 _RECIPIENT = re.compile(r"age1[0-9a-z]{50,}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?")
 _TABLE = re.compile(r"[^.\s\"]+(\.[^.\s\"]+)?")
 _SECRET = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+")
-# A CronJob's name, with the job's number, fits into 63 characters; `backup-` stands before it.
+_CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+# A CronJob's name, with the job's number, fits into 63 characters; `media-drill-` stands before it.
 _NAME_CHARACTERS = 40
+# Streams of a backup of the database.
+_TAKEN = frozenset({"database", "globals"})
+# What charts/exchange calls its claim, by release.
+_OWN_CLAIM = "{}-media"
 _QUANTITIES = {
     "cpu_request": "1m",
     "memory_request": "64Mi",
@@ -42,7 +47,8 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
                 "platform_database_mode", values["platform_database_mode"], "expected internal with postgres_backup"
             )
         )
-    check("schedule", checks.cron(value("schedule")))
+    for name in ("schedule", "media_schedule"):
+        check(name, checks.cron(value(name)))
     for name in ("prune_schedule", "drill_schedule"):
         check(name, checks.cron(value(name)) if value(name) else "")
     check("time_zone", "" if value("time_zone") else "expected a name such as Etc/UTC or Europe/Berlin")
@@ -71,6 +77,7 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
         if (problem := checks.port(port))
     ]
     found += target_errors(value("targets"))
+    found += media_errors(values)
     return found or _sizes(values)
 
 
@@ -86,6 +93,46 @@ def _each(
         for index, item in enumerate(listed)
         if not pattern.fullmatch(item)
     ]
+
+
+def media_errors(values: Mapping[str, Any]) -> list[Finding]:
+    """Return what is wrong with the volumes of uploads, and with whose user reads them."""
+    found: list[Finding] = []
+    listed = values["postgres_backup_media"]
+    app = values.get("exchange_app_media") or {}
+    alone = app.get("type") == "pvc" and app.get("access_mode") == "ReadWriteOncePod"
+    for index, media in enumerate(listed):
+        name, claim = media["name"], media["claim"]
+        wanted = {
+            "name": (
+                checks.dns_label(name)
+                or ("expected another name than database and globals" if name in _TAKEN else "")
+                or ("expected each name once" if name in [one["name"] for one in listed[:index]] else "")
+            ),
+            "claim": ("" if _CLAIM.fullmatch(claim) else "expected the name of a PersistentVolumeClaim")
+            or (
+                "expected a claim that a second pod can mount, but exchange_app_media.access_mode is ReadWriteOncePod: "
+                "take another access mode, or leave it out"
+                if alone and claim in {app.get("claim"), _OWN_CLAIM.format(values.get("exchange_app_release"))}
+                else ""
+            ),
+        }
+        found += [
+            Finding(f"postgres_backup_media[{index}].{key}", media[key], problem)
+            for key, problem in wanted.items()
+            if problem
+        ]
+    if listed and "exchange_app" not in values["platform_components"]:
+        found.append(
+            Finding("postgres_backup_media", listed, "expected none unless exchange_app is in platform_components")
+        )
+    if listed:
+        found += [
+            Finding(name, values[name], "expected a number above 0: the user, or group, that the application runs as")
+            for name in ("postgres_backup_media_uid", "postgres_backup_media_gid")
+            if int(values[name]) < 1
+        ]
+    return found
 
 
 def target_errors(targets: Sequence[Mapping[str, Any]]) -> list[Finding]:

@@ -18,7 +18,7 @@ from exchange_backup import commands
 from exchange_backup.backup import Job
 from exchange_backup.bucket import Bucket
 from exchange_backup.config import Config, Retention, Target
-from exchange_backup.manifest import Manifest
+from exchange_backup.manifest import DATABASE, Manifest
 from testing.server import FAST, Server
 
 from backup.gateway import REGION, ROOT, Gateway
@@ -170,9 +170,9 @@ def make_noise(database: str, mebibytes: int) -> None:
         )
 
 
-def back_up(config: Config) -> Manifest:
+def back_up(config: Config, series: str = DATABASE) -> Manifest:
     """Make a backup."""
-    return Job(config, Bucket(config.target), datetime.now(UTC)).run()
+    return Job(config, Bucket(config.target), datetime.now(UTC), series).run()
 
 
 def write(config: Config, folder: Path) -> Path:

@@ -13,9 +13,10 @@ from exchange_backup import exporter, report
 from exchange_backup.bucket import Bucket
 from exchange_backup.catalog import Entry
 from exchange_backup.config import Target
+from exchange_backup.manifest import SERIES
 from exchange_backup.report import Report
 
-from backup.test_manifest import entry
+from backup.test_manifest import entry, media_manifest
 from backup.test_prune import NOW, store
 
 
@@ -46,6 +47,23 @@ def test_the_newest_good_backup_counts() -> None:
         "previous_plain_bytes": 90,
         "last_rows/posting": 3,
     }
+
+
+def test_media_are_a_series_of_their_own() -> None:
+    media = [dataclasses.replace(one, manifest=media_manifest(one.id)) for one in (entry("m", 0), entry("n", 1))]
+    found = values([entry("a", 0), *media], **{"media-drill": [told(2, kind="media-drill")]})
+    assert found["good"] == 1
+    assert found["good/media"] == 2
+    assert found["last_plain_bytes/media"] == 70
+    assert found["last_verified_timestamp_seconds/media"] == datetime(2026, 1, 2, tzinfo=UTC).timestamp()
+    assert "last_verified_timestamp_seconds" not in found
+    assert found["report_success/media-drill"] == 1
+
+
+def test_media_that_are_expected_and_not_there_are_none() -> None:
+    told_of = {(name, labels.get("series")): value for name, labels, value in exporter.samples([], {}, SERIES)}
+    assert told_of["exchange_backup_good", "media"] == 0
+    assert ("exchange_backup_last_success_timestamp_seconds", "media") not in told_of
 
 
 def test_without_a_backup_there_is_no_time_of_one() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
@@ -13,7 +13,7 @@ from exchange_backup import catalog, report
 from exchange_backup.bucket import Bucket
 from exchange_backup.catalog import Entry
 from exchange_backup.errors import BackupError
-from exchange_backup.manifest import Manifest
+from exchange_backup.manifest import DATABASE, SERIES, Manifest
 from exchange_backup.report import Report
 
 LOG: Final = logging.getLogger(__name__)
@@ -40,13 +40,21 @@ HELP: Final = {
 Sample = tuple[str, Mapping[str, str], float]
 
 
-def samples(entries: Iterable[Entry], reports: Mapping[str, list[Report]]) -> list[Sample]:
-    """Return what is to be told of backups and of reports by kind, the oldest first."""
+def samples(
+    entries: Iterable[Entry], reports: Mapping[str, list[Report]], expected: Sequence[str] = (DATABASE,)
+) -> list[Sample]:
+    """Return what is to be told of backups and of reports by kind, the oldest first.
+
+    Of a series that isn't expected nothing is told unless there is something of it.
+    """
     listed = list(entries)
     damaged = [one for one in listed if one.problem and not one.problem.startswith("no manifest")]
     found: list[Sample] = [("exchange_backup_damaged", {}, len(damaged))]
     good = sorted((one.manifest for one in listed if one.good and one.manifest), key=lambda one: one.taken)
-    found += _of_series("database", good, reports.get("drill", []))
+    for series in SERIES:
+        some = [one for one in good if one.series == series]
+        if some or series in expected:
+            found += _of_series(series, some, reports.get(report.DRILLS[series], []))
     for kind, listed_reports in reports.items():
         found += _of_reports(kind, listed_reports)
     return found
@@ -110,9 +118,9 @@ def _escaped(content: str) -> str:
 class Figures:
     """What a scrape gets: read anew when it isn't fresh any more."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, expected: Sequence[str]) -> None:
         """Begin with nothing read."""
-        self.bucket = bucket
+        self.bucket, self.expected = bucket, expected
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._text = ""
@@ -128,7 +136,7 @@ class Figures:
     def _read(self) -> str:
         try:
             reports = {kind: report.read(self.bucket, kind, NEWEST_REPORTS) for kind in report.KINDS}
-            found = samples(catalog.entries(self.bucket), reports)
+            found = samples(catalog.entries(self.bucket), reports, self.expected)
         except BackupError as error:
             # Old figures would look as if all were well.
             LOG.error("%s", error)  # noqa: TRY400
@@ -136,9 +144,9 @@ class Figures:
         return text([("exchange_backup_bucket_up", {}, 1), *found], self.bucket.target.name)
 
 
-def server(bucket: Bucket, port: int) -> ThreadingHTTPServer:
+def server(bucket: Bucket, port: int, expected: Sequence[str] = (DATABASE,)) -> ThreadingHTTPServer:
     """Return the server, which listens but doesn't answer yet."""
-    figures = Figures(bucket)
+    figures = Figures(bucket, expected)
 
     class Handler(BaseHTTPRequestHandler):
         """Answers /metrics, and /healthz without looking at the bucket."""
@@ -160,8 +168,8 @@ def server(bucket: Bucket, port: int) -> ThreadingHTTPServer:
     return ThreadingHTTPServer(("", port), Handler)
 
 
-def serve(bucket: Bucket, port: int) -> None:
+def serve(bucket: Bucket, port: int, expected: Sequence[str]) -> None:
     """Answer scrapes until told to stop."""
     LOG.info("figures on port %d", port)
-    with server(bucket, port) as running:
+    with server(bucket, port, expected) as running:
         running.serve_forever()
