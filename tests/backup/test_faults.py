@@ -167,6 +167,7 @@ def test_the_server_s_disk_is_full(
     [
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch.*correct the credentials"),
         ({"AWS_ACCESS_KEY_ID": "nobody"}, "InvalidAccessKeyId.*correct the credentials"),
+        ({"AWS_SESSION_TOKEN": "of-yesterday"}, "InvalidToken.*renew the credentials"),
         ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "no credentials: set AWS_ACCESS_KEY_ID"),
     ],
 )
@@ -209,7 +210,7 @@ def test_a_clock_that_is_wrong(config: Config, fails: Fails, monkeypatch: pytest
 
 
 class Expired(BaseHTTPRequestHandler):
-    """Answers as S3 does when a session token has expired. versitygw knows no session tokens, and takes any."""
+    """Answers as S3 does when a session token has expired. To versitygw, which gives none, any is an invalid one."""
 
     BODY = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 
