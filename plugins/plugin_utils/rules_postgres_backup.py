@@ -12,6 +12,9 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity i
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.rules_postgres import peer_errors
 
 _RECIPIENT = re.compile(r"age1[0-9a-z]{50,}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?")
+# pg_dump's METHOD[:DETAIL], or a level.
+_COMPRESSION = re.compile(r"(none|gzip|lz4|zstd)(:[a-z0-9=,]+)?|[0-9]")
+_ENCRYPTIONS = ("", "AES256", "aws:kms", "aws:kms:dsse")
 _TABLE = re.compile(r"[^.\s\"]+(\.[^.\s\"]+)?")
 _SECRET = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+")
 _CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -52,6 +55,10 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
     for name in ("prune_schedule", "drill_schedule"):
         check(name, checks.cron(value(name)) if value(name) else "")
     check("time_zone", "" if value("time_zone") else "expected a name such as Etc/UTC or Europe/Berlin")
+    check(
+        "compression",
+        "" if _COMPRESSION.fullmatch(value("compression")) else "expected none, gzip, lz4 or zstd, such as zstd:1",
+    )
     for name, least in _QUANTITIES.items():
         check(name, checks.quantity(value(name), least))
     check("starting_deadline_seconds", checks.between(value("starting_deadline_seconds"), 10, 86400))
@@ -166,6 +173,10 @@ def _target_checks(target: Mapping[str, Any], before: Sequence[str]) -> dict[str
             "expected an address such as https://s3.example.com",
         ),
         "ca": ("PRIVATE KEY" in (target.get("ca") or ""), "expected a certificate, not a private key"),
+        "server_side_encryption": (
+            encryption not in _ENCRYPTIONS,
+            f"expected nothing, or one of {', '.join(filter(None, _ENCRYPTIONS))}",
+        ),
         "kms_key": (
             bool(target.get("kms_key")) and not encryption.startswith("aws:kms"),
             "expected server_side_encryption aws:kms with it",

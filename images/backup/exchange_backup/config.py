@@ -164,6 +164,7 @@ def _rules(config: Config) -> list[str]:
         ),
         "retention's counts must not be negative": min(kept) < 0,
         "retention must keep something": max(kept) == 0,
+        "replica_wait_seconds must not be negative": config.replica_wait_seconds < 0,
         "stale_hours must be at least 1": config.stale_hours < 1,
         "names of folders and media must be lower-case letters, digits, hyphens, other than database and globals": any(
             not name.replace("-", "a").isalnum() or name != name.lower() or name in {"database", "globals"}
