@@ -14,5 +14,6 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "restore_problems": restore_request.problems,
+            "restore_media_problems": restore_request.media_problems,
             "migrate_problems": restore_request.migrate_problems,
         }

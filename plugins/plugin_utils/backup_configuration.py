@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Of a target, what the jobs aren't told by its configuration: names of objects, the CA as a file, credentials.
-_OTHERWISE = frozenset({"name", "ca", "credentials"})
+# Of a target, what the jobs aren't told by its configuration: the CA, which is a file, and credentials.
+_OTHERWISE = frozenset({"ca", "credentials"})
 CA_FILE = "/etc/backup/ca.crt"
 
 

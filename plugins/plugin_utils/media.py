@@ -14,7 +14,7 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.pods impor
 
 MOST_NAMED = 10
 READ_BYTES = 1 << 20
-PROGRAM = ["python", "-m", "exchange_backup.media"]
+PROGRAM = ["python", "-m", "exchange_backup.incoming"]
 Listing = dict[str, tuple[int, str]]
 
 

@@ -18,6 +18,43 @@ _SSLMODES = ("disable", "require", "verify-ca", "verify-full")
 MOST_JOBS = 32
 
 
+def media_problems(
+    asked: Mapping[str, Any], targets: Sequence[str], media: Sequence[Any], components: Sequence[str]
+) -> list[str]:
+    """Return what is wrong with a request to bring media back, as `problems` does.
+
+    Args:
+        asked: target, private_key and media_backup of playbooks/restore.yml.
+        targets: names of postgres_backup_targets.
+        media: postgres_backup_media.
+        components: platform_components.
+    """
+    wanted = {
+        "target": (
+            asked["target"] in targets,
+            f"one of postgres_backup_targets: {', '.join(targets) or 'there is none'}",
+        ),
+        "private_key": (
+            bool(_KEY.match(str(asked["private_key"]))),
+            "a private key that the backup was encrypted to: AGE-SECRET-KEY-..., or an OpenSSH one",
+        ),
+        "media_backup": (
+            str(asked["media_backup"]) != "none" and bool(_BACKUP.fullmatch(str(asked["media_backup"]))),
+            "latest, or an id such as 20260101T030000Z-1f2e3d",
+        ),
+    }
+    found = [
+        f"restore_{name} is {'(not shown)' if name == 'private_key' else repr(asked[name])}: expected {expected}"
+        for name, (right, expected) in wanted.items()
+        if not right
+    ]
+    if not media:
+        found.append("postgres_backup_media is []: expected the volumes that files are brought back into")
+    if "postgres_backup" not in components:
+        found.insert(0, "platform_components lacks postgres_backup, whose targets and image a restore needs")
+    return found
+
+
 def problems(asked: Mapping[str, Any], live: str, targets: Sequence[str], components: Sequence[str]) -> list[str]:
     """Return what is wrong with a request, a line for each variable: its name, its value, and what is expected.
 

@@ -12,10 +12,18 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity i
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.rules_postgres import peer_errors
 
 _RECIPIENT = re.compile(r"age1[0-9a-z]{50,}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?")
+# pg_dump's METHOD[:DETAIL], or a level.
+_COMPRESSION = re.compile(r"(none|gzip|lz4|zstd)(:[a-z0-9=,]+)?|[0-9]")
+_ENCRYPTIONS = ("", "AES256", "aws:kms", "aws:kms:dsse")
 _TABLE = re.compile(r"[^.\s\"]+(\.[^.\s\"]+)?")
 _SECRET = re.compile(r"[a-z0-9-]+/[a-z0-9.-]+")
-# A CronJob's name, with the job's number, fits into 63 characters; `backup-` stands before it.
+_CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+# A CronJob's name, with the job's number, fits into 63 characters; `media-drill-` stands before it.
 _NAME_CHARACTERS = 40
+# Streams of a backup of the database.
+_TAKEN = frozenset({"database", "globals"})
+# What charts/exchange calls its claim, by release.
+_OWN_CLAIM = "{}-media"
 _QUANTITIES = {
     "cpu_request": "1m",
     "memory_request": "64Mi",
@@ -42,10 +50,15 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
                 "platform_database_mode", values["platform_database_mode"], "expected internal with postgres_backup"
             )
         )
-    check("schedule", checks.cron(value("schedule")))
+    for name in ("schedule", "media_schedule"):
+        check(name, checks.cron(value(name)))
     for name in ("prune_schedule", "drill_schedule"):
         check(name, checks.cron(value(name)) if value(name) else "")
     check("time_zone", "" if value("time_zone") else "expected a name such as Etc/UTC or Europe/Berlin")
+    check(
+        "compression",
+        "" if _COMPRESSION.fullmatch(value("compression")) else "expected none, gzip, lz4 or zstd, such as zstd:1",
+    )
     for name, least in _QUANTITIES.items():
         check(name, checks.quantity(value(name), least))
     check("starting_deadline_seconds", checks.between(value("starting_deadline_seconds"), 10, 86400))
@@ -71,6 +84,7 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
         if (problem := checks.port(port))
     ]
     found += target_errors(value("targets"))
+    found += media_errors(values)
     return found or _sizes(values)
 
 
@@ -86,6 +100,46 @@ def _each(
         for index, item in enumerate(listed)
         if not pattern.fullmatch(item)
     ]
+
+
+def media_errors(values: Mapping[str, Any]) -> list[Finding]:
+    """Return what is wrong with the volumes of uploads, and with whose user reads them."""
+    found: list[Finding] = []
+    listed = values["postgres_backup_media"]
+    app = values.get("exchange_app_media") or {}
+    alone = app.get("type") == "pvc" and app.get("access_mode") == "ReadWriteOncePod"
+    for index, media in enumerate(listed):
+        name, claim = media["name"], media["claim"]
+        wanted = {
+            "name": (
+                checks.dns_label(name)
+                or ("expected another name than database and globals" if name in _TAKEN else "")
+                or ("expected each name once" if name in [one["name"] for one in listed[:index]] else "")
+            ),
+            "claim": ("" if _CLAIM.fullmatch(claim) else "expected the name of a PersistentVolumeClaim")
+            or (
+                "expected a claim that a second pod can mount, but exchange_app_media.access_mode is ReadWriteOncePod: "
+                "take another access mode, or leave it out"
+                if alone and claim in {app.get("claim"), _OWN_CLAIM.format(values.get("exchange_app_release"))}
+                else ""
+            ),
+        }
+        found += [
+            Finding(f"postgres_backup_media[{index}].{key}", media[key], problem)
+            for key, problem in wanted.items()
+            if problem
+        ]
+    if listed and "exchange_app" not in values["platform_components"]:
+        found.append(
+            Finding("postgres_backup_media", listed, "expected none unless exchange_app is in platform_components")
+        )
+    if listed:
+        found += [
+            Finding(name, values[name], "expected a number above 0: the user, or group, that the application runs as")
+            for name in ("postgres_backup_media_uid", "postgres_backup_media_gid")
+            if int(values[name]) < 1
+        ]
+    return found
 
 
 def target_errors(targets: Sequence[Mapping[str, Any]]) -> list[Finding]:
@@ -119,6 +173,10 @@ def _target_checks(target: Mapping[str, Any], before: Sequence[str]) -> dict[str
             "expected an address such as https://s3.example.com",
         ),
         "ca": ("PRIVATE KEY" in (target.get("ca") or ""), "expected a certificate, not a private key"),
+        "server_side_encryption": (
+            encryption not in _ENCRYPTIONS,
+            f"expected nothing, or one of {', '.join(filter(None, _ENCRYPTIONS))}",
+        ),
         "kms_key": (
             bool(target.get("kms_key")) and not encryption.startswith("aws:kms"),
             "expected server_side_encryption aws:kms with it",

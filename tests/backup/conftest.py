@@ -6,6 +6,9 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +21,7 @@ from exchange_backup import commands
 from exchange_backup.backup import Job
 from exchange_backup.bucket import Bucket
 from exchange_backup.config import Config, Retention, Target
-from exchange_backup.manifest import Manifest
+from exchange_backup.manifest import DATABASE, Manifest
 from testing.server import FAST, Server
 
 from backup.gateway import REGION, ROOT, Gateway
@@ -32,6 +35,12 @@ INSERT INTO django_migrations (app, name) VALUES
   ('ledger', '0001_initial'), ('ledger', '0002_views'), ('wallet', '0001_initial');
 INSERT INTO account SELECT i, 'account ' || i FROM generate_series(1, 100) i;
 INSERT INTO posting SELECT i, 1 + i % 100, i FROM generate_series(1, 2000) i;
+"""
+# PostgreSQL refuses to run as root, who the tests may be; a container's user never is.
+AS_POSTGRES = """\
+#!/bin/sh
+for word; do case $word in --pgdata=*) folder=$(dirname "${{word#--pgdata=}}"); chown -R postgres "$folder";; esac; done
+exec setpriv --reuid=postgres --regid=postgres --clear-groups {program} "$@"
 """
 
 
@@ -69,6 +78,25 @@ def postgres() -> Iterator[Server]:
     yield server
     os.environ["PATH"] = before
     server.remove()
+
+
+@pytest.fixture
+def drill_folder(postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return where a drill may put its server; let initdb and pg_ctl run as postgres if the tests run as root."""
+    if os.geteuid() == 0:
+        shims = tmp_path / "shims"
+        shims.mkdir()
+        for program in ("initdb", "pg_ctl"):
+            shim = shims / program
+            shim.write_text(AS_POSTGRES.format(program=postgres.bin / program))
+            shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{shims}:{os.environ['PATH']}")
+    # Short, since a socket's path is; tmp_path is not.
+    made = Path(tempfile.gettempdir()) / f"drills-{os.getpid()}"
+    made.mkdir(exist_ok=True)
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture
@@ -111,6 +139,7 @@ def make_bucket(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Callable[.
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", ROOT[1])
         return Target(
             bucket=name,
+            name="offsite",
             prefix="prod",
             endpoint=where.endpoint,
             region=REGION,
@@ -157,6 +186,12 @@ def config(database: str, target: Target, keys: tuple[str, str]) -> Config:
     )
 
 
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the way to every other database."""
+    for name in ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD"):
+        monkeypatch.delenv(name)
+
+
 def make_noise(database: str, mebibytes: int) -> None:
     """Make a table that doesn't compress."""
     with psycopg.connect(dbname=database) as server:
@@ -169,9 +204,9 @@ def make_noise(database: str, mebibytes: int) -> None:
         )
 
 
-def back_up(config: Config) -> Manifest:
+def back_up(config: Config, series: str = DATABASE) -> Manifest:
     """Make a backup."""
-    return Job(config, Bucket(config.target), datetime.now(UTC)).run()
+    return Job(config, Bucket(config.target), datetime.now(UTC), series).run()
 
 
 def write(config: Config, folder: Path) -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_backup.config import Retention, load, parse
+from exchange_backup.config import Config, Retention, Target, load, parse
 from exchange_backup.errors import BackupError
 
 GOOD: dict[str, Any] = {
@@ -57,6 +58,9 @@ def test_a_good_one() -> None:
         ("folders", {"database": "/x"}, "names of folders"),
         ("folders", {"../x": "/x"}, "names of folders"),
         ("folders", {"Media": "/x"}, "names of folders"),
+        ("media", {"globals": "/x"}, "names of folders and media"),
+        ("replica_wait_seconds", -1, "replica_wait_seconds must not be negative"),
+        ("target.uploads_at_once", 0, "at least 1"),
         ("stale_hours", 0, "stale_hours must be at least 1"),
     ],
 )
@@ -70,6 +74,25 @@ def test_a_bad_value_is_refused(path: str, value: Any, said: str) -> None:
     with pytest.raises(BackupError) as error:
         parse(wrong, "here")
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(field.name for field in dataclasses.fields(Config)),
+        *(f"target.{field.name}" for field in dataclasses.fields(Target)),
+        *(f"retention.{field.name}" for field in dataclasses.fields(Retention)),
+    ],
+)
+def test_a_value_of_another_type_is_refused_whatever_it_is(path: str) -> None:
+    wrong = json.loads(json.dumps(GOOD))
+    place = wrong
+    *parents, name = path.split(".")
+    for parent in parents:
+        place = place[parent]
+    place[name] = [1.5]
+    with pytest.raises(BackupError, match=f"here: {path} must be "):
+        parse(wrong, "here")
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
-import stat
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -18,51 +14,22 @@ from exchange_backup.cli import main
 from exchange_backup.config import Config
 from exchange_backup.errors import BackupError
 from exchange_backup.manifest import Segment, Stream
-from testing.server import Server
 
-from backup.conftest import back_up, write
-
-# PostgreSQL refuses to run as root, who the tests may be; a container's user never is.
-AS_POSTGRES = """\
-#!/bin/sh
-for word; do case $word in --pgdata=*) folder=$(dirname "${{word#--pgdata=}}"); chown -R postgres "$folder";; esac; done
-exec setpriv --reuid=postgres --regid=postgres --clear-groups {program} "$@"
-"""
+from backup.conftest import alone, back_up, write
 
 
 @pytest.fixture
-def folder(postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return where a drill may put its server; let initdb and pg_ctl run as postgres if the tests run as root."""
-    if os.geteuid() == 0:
-        shims = tmp_path / "shims"
-        shims.mkdir()
-        for program in ("initdb", "pg_ctl"):
-            shim = shims / program
-            shim.write_text(AS_POSTGRES.format(program=postgres.bin / program))
-            shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
-        monkeypatch.setenv("PATH", f"{shims}:{os.environ['PATH']}")
-    # Short, since a socket's path is; tmp_path is not.
-    made = Path(tempfile.gettempdir()) / f"drills-{os.getpid()}"
-    made.mkdir(exist_ok=True)
-    made.chmod(0o711)
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture
-def run(config: Config, key_file: Path, tmp_path: Path, folder: Path) -> list[str]:
+def run(config: Config, key_file: Path, tmp_path: Path, drill_folder: Path) -> list[str]:
     """Return the command of a drill."""
-    return [f"--config={write(config, tmp_path)}", "drill", f"--private-key={key_file}", f"--folder={folder}"]
-
-
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the way to every other database."""
-    for name in ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD"):
-        monkeypatch.delenv(name)
+    return [f"--config={write(config, tmp_path)}", "drill", f"--private-key={key_file}", f"--folder={drill_folder}"]
 
 
 def test_a_drill_proves_a_backup(
-    config: Config, run: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    config: Config,
+    run: list[str],
+    drill_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     made = back_up(config)
     with monkeypatch.context() as patch:
@@ -73,7 +40,7 @@ def test_a_drill_proves_a_backup(
     assert told.backup == made.id
     assert told.figures["rows"] == 2100
     assert told.figures["restored_bytes"] > 1e6
-    assert list(folder.iterdir()) == []
+    assert list(drill_folder.iterdir()) == []
     assert main([run[0], "list"]) == 0
     line = capsys.readouterr().out.strip()
     assert line.startswith(made.id)
@@ -81,7 +48,7 @@ def test_a_drill_proves_a_backup(
 
 
 def test_a_drill_of_a_damaged_backup_fails_and_says_so(
-    config: Config, run: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path
+    config: Config, run: list[str], monkeypatch: pytest.MonkeyPatch, drill_folder: Path
 ) -> None:
     made = back_up(config)
     bucket = Bucket(config.target)
@@ -95,7 +62,7 @@ def test_a_drill_of_a_damaged_backup_fails_and_says_so(
     assert not told.ok
     assert "account has 100 rows, not 99" in told.message
     assert report.verified(bucket) == set()
-    assert list(folder.iterdir()) == []
+    assert list(drill_folder.iterdir()) == []
 
 
 def test_a_drill_without_any_backup_fails_and_says_so(
@@ -121,14 +88,14 @@ def test_a_drill_refuses_the_server_that_was_backed_up(config: Config) -> None:
         drill.refuse_same(back_up(config))
 
 
-def test_a_server_that_doesn_t_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_doesn_t_start_says_why(drill_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drill, "SETTINGS", {**drill.SETTINGS, "max_connections": "none"})
     with (
         pytest.raises(BackupError, match=r"pg_ctl ended with 1: .*max_connections"),
-        drill.throw_away_server(folder),
+        drill.throw_away_server(drill_folder),
     ):
         pass
-    assert list(folder.iterdir()) == []
+    assert list(drill_folder.iterdir()) == []
 
 
 def test_pruning_keeps_what_was_proven(config: Config, run: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,9 +122,9 @@ def test_pruning_keeps_what_was_proven(config: Config, run: list[str], monkeypat
     assert done.kept[first.id] == ["last verified"]
 
 
-def test_variables_are_as_before(folder: Path) -> None:
+def test_variables_are_as_before(drill_folder: Path) -> None:
     before = dict(os.environ)
-    with drill.throw_away_server(folder), psycopg.connect(dbname="postgres") as server:
+    with drill.throw_away_server(drill_folder), psycopg.connect(dbname="postgres") as server:
         assert server.execute("SHOW listen_addresses").fetchone() == ("",)
         assert os.environ["PGUSER"] == "drill"
     assert dict(os.environ) == before

@@ -13,9 +13,10 @@ from exchange_backup import exporter, report
 from exchange_backup.bucket import Bucket
 from exchange_backup.catalog import Entry
 from exchange_backup.config import Target
+from exchange_backup.manifest import SERIES
 from exchange_backup.report import Report
 
-from backup.test_manifest import entry
+from backup.test_manifest import entry, media_manifest
 from backup.test_prune import NOW, store
 
 
@@ -26,7 +27,8 @@ def told(day: int, *, ok: bool = True, kind: str = "drill") -> Report:
 
 def values(entries: list[Entry], **reports: list[Report]) -> dict[str, float]:
     return {
-        name.removeprefix("exchange_backup_") + "".join(f"/{value}" for value in labels.values()): number
+        name.removeprefix("exchange_backup_")
+        + "".join(f"/{value}" for label, value in labels.items() if (label, value) != ("series", "database")): number
         for name, labels, number in exporter.samples(entries, reports)
     }
 
@@ -45,6 +47,23 @@ def test_the_newest_good_backup_counts() -> None:
         "previous_plain_bytes": 90,
         "last_rows/posting": 3,
     }
+
+
+def test_media_are_a_series_of_their_own() -> None:
+    media = [dataclasses.replace(one, manifest=media_manifest(one.id)) for one in (entry("m", 0), entry("n", 1))]
+    found = values([entry("a", 0), *media], **{"media-drill": [told(2, kind="media-drill")]})
+    assert found["good"] == 1
+    assert found["good/media"] == 2
+    assert found["last_plain_bytes/media"] == 70
+    assert found["last_verified_timestamp_seconds/media"] == datetime(2026, 1, 2, tzinfo=UTC).timestamp()
+    assert "last_verified_timestamp_seconds" not in found
+    assert found["report_success/media-drill"] == 1
+
+
+def test_media_that_are_expected_and_not_there_are_none() -> None:
+    told_of = {(name, labels.get("series")): value for name, labels, value in exporter.samples([], {}, SERIES)}
+    assert told_of["exchange_backup_good", "media"] == 0
+    assert ("exchange_backup_last_success_timestamp_seconds", "media") not in told_of
 
 
 def test_without_a_backup_there_is_no_time_of_one() -> None:
@@ -66,14 +85,14 @@ def test_the_text_is_prometheus_format() -> None:
         ("exchange_backup_good", {}, 2.0),
         ("exchange_backup_last_rows", {"table": "d"}, 12345678901.0),
     ]
-    assert exporter.text(listed).splitlines() == [
+    assert exporter.text(listed, "offsite").splitlines() == [
         "# HELP exchange_backup_good Backups that are whole, as far as sizes tell.",
         "# TYPE exchange_backup_good gauge",
-        "exchange_backup_good 2",
+        'exchange_backup_good{target="offsite"} 2',
         "# HELP exchange_backup_last_rows Rows of a table in the newest good backup.",
         "# TYPE exchange_backup_last_rows gauge",
-        r'exchange_backup_last_rows{table="a\"b\\c\n"} 3',
-        'exchange_backup_last_rows{table="d"} 12345678901',
+        r'exchange_backup_last_rows{target="offsite",table="a\"b\\c\n"} 3',
+        'exchange_backup_last_rows{target="offsite",table="d"} 12345678901',
     ]
 
 
@@ -106,9 +125,10 @@ def test_a_scrape(target: Target) -> None:
         status, text = get(connection, "/metrics")
         assert status == 200
         lines = text.splitlines()
-        assert "exchange_backup_bucket_up 1" in lines
-        assert f"exchange_backup_last_success_timestamp_seconds {NOW.timestamp() + 9:.0f}" in lines
-        assert f"exchange_backup_last_verified_timestamp_seconds {NOW.timestamp() + 3600:.0f}" in lines
+        labels = 'target="offsite",series="database"'
+        assert 'exchange_backup_bucket_up{target="offsite"} 1' in lines
+        assert f"exchange_backup_last_success_timestamp_seconds{{{labels}}} {NOW.timestamp() + 9:.0f}" in lines
+        assert f"exchange_backup_last_verified_timestamp_seconds{{{labels}}} {NOW.timestamp() + 3600:.0f}" in lines
         assert get(connection, "/healthz") == (200, "ok\n")
         assert get(connection, "/other")[0] == 404
         # The bucket isn't asked at every scrape.
@@ -121,5 +141,7 @@ def test_without_the_bucket_there_are_no_old_figures(target: Target) -> None:
     with served(bucket) as connection:
         status, text = get(connection, "/metrics")
         assert status == 200
-        assert [line for line in text.splitlines() if not line.startswith("#")] == ["exchange_backup_bucket_up 0"]
+        assert [line for line in text.splitlines() if not line.startswith("#")] == [
+            'exchange_backup_bucket_up{target="offsite"} 0'
+        ]
         assert get(connection, "/healthz")[0] == 200

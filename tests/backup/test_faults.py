@@ -1,10 +1,13 @@
-"""What goes wrong ends in an error that says what, where and what to do; nothing partial is ever listed as good."""
+"""What goes wrong ends in an error that says what, where and what to do, and in a figure that alerts.
+
+Nothing partial is ever listed as good, and no good backup is lost.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,22 +16,83 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pyrage
 import pytest
-from exchange_backup import catalog, crypt, restore, upload, verify
+from exchange_backup import catalog, cli, crypt, report, restore, upload, verify
 from exchange_backup.backup import Job
 from exchange_backup.bucket import Bucket
 from exchange_backup.config import Config, Target
 from exchange_backup.errors import BackupError, s3
-from exchange_backup.manifest import Manifest
+from exchange_backup.exporter import Figures
+from exchange_backup.manifest import DATABASE, Manifest
 from testing.server import FAST, Server
 
-from backup.conftest import back_up, environment, make_noise, write
+from backup.conftest import alone, back_up, environment, make_noise, write
 from backup.gateway import Gateway
+
+SAMPLE = re.compile(r"exchange_backup_(\w+)\{(.*)\} (\S+)")
+# What roles/postgres_backup/files/rules/backup.yml alerts on at once; that something grows old alerts later.
+ALARMS: dict[str, Callable[[float], bool]] = {
+    "bucket_up": lambda value: value == 0,
+    "damaged": lambda value: value > 0,
+    "report_success/backup": lambda value: value == 0,
+    "report_success/drill": lambda value: value == 0,
+}
+Fails = Callable[[Config], str]
+
+
+def figures(target: Target) -> dict[str, float]:
+    """Return what Prometheus would scrape now."""
+    found: dict[str, float] = {}
+    for name, labels, value in SAMPLE.findall(Figures(Bucket(target), (DATABASE,)).get()):
+        kind = re.search(r'kind="(.*?)"', labels)
+        found[f"{name}/{kind[1]}" if kind else name] = float(value)
+    return found
+
+
+def alarms(target: Target) -> set[str]:
+    """Return the figures that alert now."""
+    return {name for name, value in figures(target).items() if name in ALARMS and ALARMS[name](value)}
+
+
+def newest(target: Target) -> float:
+    """Return when the newest good backup was finished, as the exporter has it."""
+    return figures(target)["last_success_timestamp_seconds"]
+
+
+def finished(made: Manifest) -> float:
+    return datetime.fromisoformat(made.finished).timestamp()
+
+
+@pytest.fixture
+def fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fails:
+    """Return what makes a backup as the CronJob does, which fails, and returns what is shown with the pod."""
+    told = tmp_path / "told"
+    monkeypatch.setattr(report, "TERMINATION_LOG", told)
+
+    def run(config: Config) -> str:
+        assert cli.back_up(config, Bucket(config.target), DATABASE, "backup") == 1
+        return told.read_text()
+
+    return run
+
+
+@pytest.fixture
+def drills(tmp_path: Path, drill_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Config, Path], int]:
+    """Return what runs a drill as the CronJob does, with a private key, and returns its exit code."""
+
+    def run(config: Config, key: Path) -> int:
+        options = [f"--private-key={key}", f"--folder={drill_folder}"]
+        with monkeypatch.context() as patch:
+            alone(patch)
+            return cli.main([f"--config={write(config, tmp_path)}", "drill", *options])
+
+    return run
 
 
 def good(target: Target) -> list[str]:
@@ -51,24 +115,30 @@ def at_part(monkeypatch: pytest.MonkeyPatch, number: int, then: Callable[[], Any
 
 
 def test_the_server_is_killed_mid_upload(
-    config: Config, own_gateway: Gateway, make_bucket: Callable[..., Target], monkeypatch: pytest.MonkeyPatch
+    config: Config,
+    own_gateway: Gateway,
+    make_bucket: Callable[..., Target],
+    fails: Fails,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mine = dataclasses.replace(config, target=make_bucket(own_gateway))
     first = back_up(mine)
     make_noise(config.database, 30)
-    with (
-        at_part(monkeypatch, 3, own_gateway.kill),
-        pytest.raises(BackupError, match=r"upload s3://.*database\.age \(part \d\): .*is the server up"),
-    ):
-        back_up(mine)
+    with at_part(monkeypatch, 3, own_gateway.kill):
+        said = fails(mine)
+    assert re.search(r"upload s3://.*database\.age \(part \d\): .*is the server up", said)
+    assert alarms(mine.target) == {"bucket_up"}
     own_gateway.start()
     assert good(mine.target) == [first.id]
+    assert newest(mine.target) == finished(first)
     # What it couldn't abort, pruning finds.
     left = Bucket(mine.target).stale_uploads(datetime.now(UTC) + timedelta(hours=1))
     assert len(left) == 1
 
 
-def test_the_server_s_disk_is_full(config: Config, make_bucket: Callable[..., Target], tmp_path: Path) -> None:
+def test_the_server_s_disk_is_full(
+    config: Config, make_bucket: Callable[..., Target], fails: Fails, tmp_path: Path
+) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=False)
@@ -80,9 +150,11 @@ def test_the_server_s_disk_is_full(config: Config, make_bucket: Callable[..., Ta
             mine = dataclasses.replace(config, target=make_bucket(server))
             first = back_up(mine)
             make_noise(config.database, 40)
-            with pytest.raises(BackupError, match=r"(upload|finish) s3://.*database\.age"):
-                back_up(mine)
+            assert re.search(r"(upload|finish) s3://.*database\.age", fails(mine))
+            # What was sent was aborted, so that there is room for the report.
+            assert alarms(mine.target) == {"report_success/backup"}
             assert good(mine.target) == [first.id]
+            assert newest(mine.target) == finished(first)
             verify.check_stored(Bucket(mine.target), first)
         finally:
             server.kill()
@@ -95,39 +167,80 @@ def test_the_server_s_disk_is_full(config: Config, make_bucket: Callable[..., Ta
     [
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch.*correct the credentials"),
         ({"AWS_ACCESS_KEY_ID": "nobody"}, "InvalidAccessKeyId.*correct the credentials"),
+        ({"AWS_SESSION_TOKEN": "of-yesterday"}, "InvalidToken.*renew the credentials"),
         ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "no credentials: set AWS_ACCESS_KEY_ID"),
     ],
 )
 def test_wrong_credentials(
-    config: Config, variables: dict[str, str | None], said: str, monkeypatch: pytest.MonkeyPatch
+    config: Config, variables: dict[str, str | None], said: str, fails: Fails, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    first = back_up(config)
     with monkeypatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value) if value else patch.delenv(name)
-        with pytest.raises(BackupError, match=f"upload s3://.*database.age: {said}"):
-            back_up(config)
-    assert catalog.entries(Bucket(config.target)) == []
+        assert re.search(f"upload s3://.*database.age: {said}", fails(config))
+        assert alarms(config.target) == {"bucket_up"}
+    # If the job's alone are wrong it can't report. The newest backup grows old, and Kubernetes knows that a Job failed.
+    assert good(config.target) == [first.id]
+    assert newest(config.target) == finished(first)
 
 
-def test_a_bucket_that_isn_t_there(config: Config) -> None:
+def test_a_bucket_that_isn_t_there(config: Config, fails: Fails) -> None:
     wrong = dataclasses.replace(config, target=dataclasses.replace(config.target, bucket="not-there"))
-    with pytest.raises(BackupError, match=r"s3://not-there/.*NoSuchBucket.*create it, or correct its name"):
-        back_up(wrong)
+    assert re.search(r"s3://not-there/.*NoSuchBucket.*create it, or correct its name", fails(wrong))
+    assert alarms(wrong.target) == {"bucket_up"}
 
 
-def test_a_server_that_isn_t_there(config: Config) -> None:
+def test_a_server_that_isn_t_there(config: Config, fails: Fails) -> None:
     target = dataclasses.replace(config.target, endpoint="http://127.0.0.1:9", attempts=1)
-    with pytest.raises(BackupError, match="is the server up, is the endpoint right"):
-        back_up(dataclasses.replace(config, target=target))
+    assert "is the server up, is the endpoint right" in fails(dataclasses.replace(config, target=target))
+    assert alarms(target) == {"bucket_up"}
 
 
-def test_a_clock_that_is_wrong(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_wrong(config: Config, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
     import botocore.auth
 
+    first = back_up(config)
     ahead = datetime.now(UTC) + timedelta(hours=2)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda **_: ahead.replace(tzinfo=None))
-    with pytest.raises(BackupError, match=r"RequestTimeTooSkewed.*this machine's clock"):
-        back_up(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(botocore.auth, "get_current_datetime", lambda **_: ahead.replace(tzinfo=None))
+        assert re.search(r"RequestTimeTooSkewed.*this machine's clock", fails(config))
+        assert alarms(config.target) == {"bucket_up"}
+    assert good(config.target) == [first.id]
+
+
+class Expired(BaseHTTPRequestHandler):
+    """Answers as S3 does when a session token has expired. To versitygw, which gives none, any is an invalid one."""
+
+    BODY = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+
+    def answer(self) -> None:
+        """Refuse."""
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(self.BODY)))
+        self.end_headers()
+        self.wfile.write(self.BODY)
+
+    do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815  # what http.server calls
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+def test_an_expired_token(config: Config, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-yesterday")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Expired) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        target = dataclasses.replace(config.target, endpoint=f"http://127.0.0.1:{server.server_address[1]}")
+        try:
+            said = fails(dataclasses.replace(config, target=target))
+            assert alarms(target) == {"bucket_up"}
+        finally:
+            server.shutdown()
+            thread.join()
+    assert re.search(r"upload s3://.*ExpiredToken \(The provided token has expired\): .*renew the credentials", said)
 
 
 @pytest.mark.parametrize(("code", "said"), [("ExpiredToken", "renew the credentials"), ("Odd", "Odd")])
@@ -159,7 +272,7 @@ def databases() -> set[str]:
         return {row[0] for row in server.execute("SELECT datname FROM pg_database")}
 
 
-def test_a_flipped_bit(config: Config, gateway: Gateway, key_file: Path) -> None:
+def test_a_flipped_bit(config: Config, gateway: Gateway, key_file: Path, drills: Callable[[Config, Path], int]) -> None:
     make_noise(config.database, 8)
     made = back_up(config)
     damage(gateway, config.target, made, flip)
@@ -172,6 +285,11 @@ def test_a_flipped_bit(config: Config, gateway: Gateway, key_file: Path) -> None
     with pytest.raises(BackupError, match=r"database\.age: damaged"):
         restore.restore(bucket, made, keys, f"{config.database}_new")
     assert databases() == before
+    # Sizes don't tell; the drill does.
+    assert alarms(config.target) == set()
+    assert drills(config, key_file) == 1
+    assert alarms(config.target) == {"report_success/drill"}
+    assert report.verified(bucket) == set()
 
 
 def test_a_truncated_object(config: Config, gateway: Gateway, key_file: Path) -> None:
@@ -179,6 +297,7 @@ def test_a_truncated_object(config: Config, gateway: Gateway, key_file: Path) ->
     damage(gateway, config.target, made, cut)
     (found,) = catalog.entries(Bucket(config.target))
     assert "database.age has" in found.problem
+    assert alarms(config.target) == {"damaged"}
     with pytest.raises(BackupError, match="there is no good backup"):
         catalog.choose([found], "latest")
     # Cut off after it was chosen.
@@ -192,6 +311,7 @@ def test_a_manifest_without_its_object(config: Config, key_file: Path) -> None:
     bucket.delete([made.stream("globals").segments[0].name])
     (found,) = catalog.entries(bucket)
     assert "globals.age is missing" in found.problem
+    assert alarms(config.target) == {"damaged"}
     with pytest.raises(BackupError, match=r"globals\.age: NoSuchKey.*the object isn't there"):
         verify.check_content(bucket, made, crypt.identities(key_file))
 
@@ -202,14 +322,19 @@ def test_objects_without_a_manifest(config: Config) -> None:
     bucket.delete([f"backups/{made.id}/manifest.json"])
     (found,) = catalog.entries(bucket)
     assert found.problem == "no manifest: it never finished"
+    # As if it had never been: the newest good backup is an older one, or there is none.
+    assert figures(config.target)["good"] == 0
 
 
-def test_the_wrong_private_key(config: Config, tmp_path: Path) -> None:
+def test_the_wrong_private_key(config: Config, tmp_path: Path, drills: Callable[[Config, Path], int]) -> None:
     made = back_up(config)
     other = tmp_path / "other"
     other.write_text(f"{pyrage.x25519.Identity.generate()}\n")
     with pytest.raises(BackupError, match=r"database\.age: the private key is not one that it was encrypted to"):
         verify.check_content(Bucket(config.target), made, crypt.identities(other))
+    assert drills(config, other) == 1
+    assert alarms(config.target) == {"report_success/drill"}
+    assert good(config.target) == [made.id]
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "age1abc\n", None])
@@ -221,15 +346,13 @@ def test_a_file_without_a_private_key(tmp_path: Path, text: str | None) -> None:
         crypt.identities(file)
 
 
-def test_two_jobs_at_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_jobs_at_once(config: Config, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
     make_noise(config.database, 8)
     said: list[str] = []
 
     def second() -> None:
-        try:
-            back_up(config)
-        except BackupError as error:
-            said.append(str(error))
+        said.append(fails(config))
+        said.extend(alarms(config.target))
 
     def meanwhile() -> None:
         other = threading.Thread(target=second)
@@ -238,13 +361,15 @@ def test_two_jobs_at_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> No
 
     with at_part(monkeypatch, 1, meanwhile):
         made = back_up(config)
-    assert said == [f"another backup of {config.database} is running: wait for it, or end its job"]
+    words = f"backup: another backup of {config.database} is running: wait for it, or end its job"
+    assert said == [words, "report_success/backup"]
     assert good(config.target) == [made.id]
     # Nobody holds the lock any more.
     assert back_up(config).id in good(config.target)
 
 
-def test_the_database_s_connection_is_lost(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_database_s_connection_is_lost(config: Config, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = back_up(config)
     make_noise(config.database, 30)
 
     def lose() -> None:
@@ -252,20 +377,18 @@ def test_the_database_s_connection_is_lost(config: Config, monkeypatch: pytest.M
             query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'pg_dump'"
             assert server.execute(query).fetchone() == (1,)
 
-    with (
-        at_part(monkeypatch, 2, lose),
-        pytest.raises(
-            BackupError, match=r"pg_dump ended with 1: .*(terminating connection|server closed the connection)"
-        ),
-    ):
-        back_up(config)
+    with at_part(monkeypatch, 2, lose):
+        said = fails(config)
+    assert re.search(r"pg_dump ended with 1: .*(terminating connection|server closed the connection)", said)
     bucket = Bucket(config.target)
-    assert bucket.sizes("") == {}
+    assert [entry.id for entry in catalog.entries(bucket)] == good(config.target) == [first.id]
+    assert alarms(config.target) == {"report_success/backup"}
+    assert newest(config.target) == finished(first)
     assert bucket.stale_uploads(datetime.now(UTC) + timedelta(hours=1)) == []
 
 
 def test_the_database_server_dies(
-    target: Target, keys: tuple[str, str], monkeypatch: pytest.MonkeyPatch, postgres: Server
+    target: Target, keys: tuple[str, str], fails: Fails, monkeypatch: pytest.MonkeyPatch, postgres: Server
 ) -> None:
     """As in a failover."""
     del postgres
@@ -275,13 +398,14 @@ def test_the_database_server_dies(
             monkeypatch.setenv(name, value)
         make_noise("postgres", 30)
         config = Config(target, "postgres", compression="1", recipients=(keys[0],), tables=("noise",))
-        with at_part(monkeypatch, 2, server.stop), pytest.raises(BackupError, match=r"pg_dump ended with 1: "):
-            back_up(config)
+        with at_part(monkeypatch, 2, server.stop):
+            assert "pg_dump ended with 1: " in fails(config)
     finally:
         server.start()
         server.remove()
     bucket = Bucket(target)
-    assert bucket.sizes("") == {}
+    assert bucket.sizes("backups/") == {}
+    assert alarms(target) == {"report_success/backup"}
     assert bucket.stale_uploads(datetime.now(UTC) + timedelta(hours=1)) == []
 
 
@@ -306,8 +430,7 @@ def test_a_job_that_is_told_to_stop_clears_up(config: Config, tmp_path: Path) ->
     assert "stopped by SIGTERM" in told.read_text()
     assert bucket.stale_uploads(datetime.now(UTC) + timedelta(hours=1)) == []
     assert good(config.target) == []
-    (report,) = bucket.sizes("reports/backup/")
-    assert json.loads(bucket.get(report))["ok"] is False
+    assert alarms(config.target) == {"report_success/backup"}
 
 
 def test_an_upload_that_somebody_else_aborts(target: Target) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from exchange_backup.catalog import Entry, choose, problem
 from exchange_backup.errors import BackupError
-from exchange_backup.manifest import Database, Manifest, Segment, Stream, load, new_id
+from exchange_backup.manifest import NO_DATABASE, Database, Files, Manifest, Segment, Stream, load, new_id
 
 ID = "20260101T030000Z-abcdef"
 DIGEST = "0" * 64
@@ -31,9 +31,28 @@ def manifest(backup: str = ID, days: int = 0) -> Manifest:
     )
 
 
-def test_what_is_written_is_read_again() -> None:
-    assert load(manifest().dump(), ID) == manifest()
-    assert manifest().seconds == 90
+def media_manifest(backup: str = ID, days: int = 0) -> Manifest:
+    segment = Segment(f"backups/{backup}/media.age", 80, DIGEST)
+    stream = Stream("media", "tar", 70, DIGEST, (segment,), Files(2, 50))
+    return dataclasses.replace(manifest(backup, days), pg_dump_version="", database=NO_DATABASE, streams=(stream,))
+
+
+@pytest.mark.parametrize(("made", "series"), [(manifest(), "database"), (media_manifest(), "media")])
+def test_what_is_written_is_read_again(made: Manifest, series: str) -> None:
+    assert load(made.dump(), ID) == made
+    assert made.series == series
+    assert made.seconds == 90
+
+
+def test_media_have_no_database_in_their_manifest() -> None:
+    assert json.loads(media_manifest().dump())["database"] is None
+
+
+@pytest.mark.parametrize("one", [manifest(), media_manifest()])
+def test_a_manifest_of_one_series_with_streams_of_the_other_is_refused(one: Manifest) -> None:
+    other = media_manifest() if one.series == "database" else manifest()
+    with pytest.raises(BackupError, match="its manifest is damaged"):
+        load(dataclasses.replace(one, streams=other.streams).dump(), ID)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +133,30 @@ def test_only_a_good_backup_is_chosen(wanted: str, before: datetime | None, foun
     except BackupError as error:
         chosen = str(error)
     assert chosen.startswith(found)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "series", "found"),
+    [
+        ("latest", "database", "b"),
+        ("latest", "media", "m"),
+        ("m", "media", "m"),
+        ("m", "database", "backup m is one of media, not of database"),
+        ("b", "media", "backup b is one of database, not of media"),
+    ],
+)
+def test_a_backup_of_the_wanted_series_is_chosen(wanted: str, series: str, found: str) -> None:
+    listed = [*LISTED, Entry("m", (), media_manifest("m", 5))]
+    try:
+        chosen = choose(listed, wanted, series=series).id
+    except BackupError as error:
+        chosen = str(error)
+    assert chosen.startswith(found)
+
+
+def test_without_media_there_is_none_to_choose() -> None:
+    with pytest.raises(BackupError, match="there is no good backup of media"):
+        choose(LISTED, "latest", series="media")
 
 
 def test_ids_sort_by_time_and_are_never_the_same() -> None:

@@ -1,194 +1,283 @@
-"""Files come into a folder whole, or not at all, and never over others."""
+"""Media: a series of backups of their own, read whole by a drill, and brought back without harming what is there."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
+import dataclasses
 import os
 import subprocess
-import sys
-import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
-import exchange_backup
 import pytest
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import media
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.media import MediaError, archive, listing
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.pods import Pod, PodError
+from exchange_backup import archive, catalog, crypt, media, prune, report, verify
+from exchange_backup.bucket import Bucket
+from exchange_backup.cli import main
+from exchange_backup.config import Config, Retention, Target
 from exchange_backup.errors import BackupError
-from exchange_backup.media import UNFINISHED, compare, main, take
-from kubernetes.client import ApiClient, Configuration
+from exchange_backup.manifest import MEDIA, Files, Segment, Stream
 
-from backup.exec_server import serving
+from backup.conftest import back_up, write
+from backup.test_manifest import media_manifest
+from backup.test_prune import NOW, store
 
-PACKAGE = str(Path(exchange_backup.__file__).parents[1])
 FILES = {
-    "a.txt": b"a",
-    "empty": b"",
-    "deep/er/ümlaut and space.bin": bytes(range(256)) * 5000,
-    "long/" + "n" * 200 + ".txt": b"long",
-    "block": b"b" * 512,
+    "avatars/1.png": b"\x89PNG" * 5000,
+    "avatars/2.png": b"2" * 100,
+    "proofs/passport.pdf": b"",
+    "readme": b"hello",
 }
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """Return a folder with files."""
-    folder = tmp_path / "here"
+def uploads(tmp_path: Path) -> Path:
+    """Return a folder with uploads."""
+    made = tmp_path / "uploads"
     for name, content in FILES.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        os.utime(file, (1_700_000_000, 1_700_000_000))
-    return folder
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_bytes(content)
+    (made / "link").symlink_to("readme")
+    return made
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Path:
-    """Return an empty folder."""
-    folder = tmp_path / "there"
-    folder.mkdir()
-    return folder
+def config(target: Target, keys: tuple[str, str], uploads: Path) -> Config:
+    """Return a configuration for media alone: these jobs know no database."""
+    return Config(target, recipients=(keys[0],), media={"media": str(uploads)}, retention=Retention(daily=2))
 
 
-def sent(here: Path, *paths: str) -> io.BytesIO:
-    return io.BytesIO(b"".join(archive(here, paths or list(FILES))))
+def tree(folder: Path) -> dict[str, bytes | Path]:
+    return {
+        str(file.relative_to(folder)): file.readlink() if file.is_symlink() else file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_symlink() or file.is_file()
+    }
 
 
-def test_all_of_it_arrives(here: Path, there: Path) -> None:
-    files = listing(here)
-    assert sorted(files) == sorted(FILES)
-    assert compare(there, files) == {"same": [], "differing": [], "missing": list(files)}
-    assert take(there, sent(here)) == len(FILES)
-    assert compare(there, files) == {"same": list(files), "differing": [], "missing": []}
-    assert {str(file.relative_to(there)): file.read_bytes() for file in there.rglob("*") if file.is_file()} == FILES
-    assert (there / "a.txt").stat().st_mtime == 1_700_000_000
+def test_media_are_stored_counted_and_reported(config: Config, uploads: Path, tmp_path: Path, key_file: Path) -> None:
+    for name in ("lost+found", f"{media.STAGING}x"):
+        (uploads / name).mkdir()
+        (uploads / name / "file").write_text("of no upload")
+    assert main([f"--config={write(config, tmp_path)}", "media"]) == 0
+    bucket = Bucket(config.target)
+    ((found,), (told,)) = catalog.entries(bucket), report.read(bucket, "media")
+    assert found.good
+    assert found.manifest is not None
+    assert found.manifest.series == MEDIA
+    assert found.manifest.stream("media").files == Files(4, sum(map(len, FILES.values())))
+    assert (told.ok, told.backup) == (True, found.id)
+    verify.check_stored(bucket, found.manifest)
+    verify.check_content(bucket, found.manifest, crypt.identities(key_file))
+    stored = bucket.client.get_object(Bucket=config.target.bucket, Key=bucket.key(f"backups/{found.id}/media.age"))
+    assert b"PNG" not in stored["Body"].read()
 
 
-def test_any_tar_reads_what_is_sent(here: Path, there: Path) -> None:
-    subprocess.run(["tar", "-xf", "-", "-C", there], input=sent(here).getvalue(), check=True)
-    assert compare(there, listing(here))["same"] == sorted(FILES)
+@pytest.mark.parametrize("command", ["list", "drill --media", "verify --media"])
+def test_each_command_knows_them(
+    config: Config, tmp_path: Path, key_file: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = back_up(config, MEDIA)
+    key = [] if command == "list" else [f"--private-key={key_file}"]
+    assert main([f"--config={write(config, tmp_path)}", *command.split(), *key]) == 0
+    bucket = Bucket(config.target)
+    drills = report.read(bucket, "media-drill")
+    assert [one.backup for one in drills] == ([made.id] if command.startswith("drill") else [])
+    assert report.verified(bucket) == {one.backup for one in drills}
+    if drills:
+        assert drills[0].figures["files"] == 4
+    assert main([f"--config={write(config, tmp_path)}", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[:2] == [made.id, "media"]
 
 
-@pytest.mark.parametrize("content", [b"b", b"", b"longer"])
-def test_what_differs_is_told_and_stays(here: Path, there: Path, content: bytes) -> None:
-    (there / "a.txt").write_bytes(content)
-    (there / "empty").mkdir()
-    assert compare(there, listing(here))["differing"] == ["a.txt", "empty"]
-    with pytest.raises(BackupError, match=r"a\.txt is there already"):
-        take(there, sent(here, "block", "a.txt"))
-    assert (there / "a.txt").read_bytes() == content
-    # What came before it is there.
-    assert (there / "block").exists()
+def test_a_drill_of_the_database_doesn_t_take_media(config: Config, tmp_path: Path, key_file: Path) -> None:
+    back_up(config, MEDIA)
+    assert main([f"--config={write(config, tmp_path)}", "drill", f"--private-key={key_file}"]) == 1
+    (told,) = report.read(Bucket(config.target), "drill")
+    assert "there is no good backup" in told.message
 
 
-def test_a_link_that_leads_nowhere_is_not_written_through(here: Path, there: Path, tmp_path: Path) -> None:
-    (there / "a.txt").symlink_to(tmp_path / "outside")
-    assert compare(there, listing(here))["differing"] == ["a.txt"]
-    with pytest.raises(BackupError, match="is there already"):
-        take(there, sent(here))
-    assert not (tmp_path / "outside").exists()
+def test_a_drill_compares_what_is_in_it(config: Config, tmp_path: Path, key_file: Path) -> None:
+    made = back_up(config, MEDIA)
+    stream = dataclasses.replace(made.streams[0], files=Files(5, 1))
+    bucket = Bucket(config.target)
+    bucket.put(f"backups/{made.id}/manifest.json", dataclasses.replace(made, streams=(stream,)).dump(), protect=False)
+    assert main([f"--config={write(config, tmp_path)}", "drill", "--media", f"--private-key={key_file}"]) == 1
+    (told,) = report.read(bucket, "media-drill")
+    assert "media.age: holds 4 files of 20105 bytes, the manifest says 5 of 1: use another backup" in told.message
+    assert report.verified(bucket) == set()
 
 
-@pytest.mark.parametrize("part", [100, 2000, 200_000, 1_281_000])
-def test_a_stream_that_breaks_leaves_whole_files_alone(here: Path, there: Path, part: int) -> None:
-    files = listing(here)
-    with contextlib.suppress(BackupError):
-        take(there, io.BytesIO(sent(here).getvalue()[:part]))
-    assert not (there / UNFINISHED).exists()
-    found = compare(there, files)
-    assert found["differing"] == []
-    assert found["missing"]
-    # Run again.
-    take(there, sent(here, *found["missing"]))
-    assert compare(there, files)["same"] == list(files)
+@pytest.mark.parametrize("content", [b"", b"no archive at all" * 100])
+def test_what_is_no_archive_is_found_out(content: bytes) -> None:
+    members = archive.Members()
+    members.write(content)
+    with pytest.raises(BackupError, match="the archive can't be read"):
+        members.finish()
 
 
-@pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside"])
-def test_nothing_is_written_outside(there: Path, name: str) -> None:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        tar.addfile(tarfile.TarInfo(name))
-    content.seek(0)
-    with pytest.raises(BackupError, match="is not below the folder"):
-        take(there, content)
-    assert list(there.rglob("*")) == []
+def test_an_archive_that_was_cut_off_is_found_out(uploads: Path) -> None:
+    whole = subprocess.run(["tar", "-C", uploads, "-cf-", "."], capture_output=True, check=True).stdout
+    with archive.Members() as members:
+        members.write(whole[:5000])
+        with pytest.raises(BackupError, match="the archive can't be read"):
+            members.finish()
 
 
-def test_links_are_no_files(there: Path) -> None:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        member = tarfile.TarInfo("link")
-        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(member)
-    content.seek(0)
-    with pytest.raises(BackupError, match="link is no file"):
-        take(there, content)
+def test_files_that_change_meanwhile_do_no_harm(
+    config: Config, tmp_path: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GNU tar stores what there was, and ends with 1."""
+    program = tmp_path / "bin" / "tar"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\n/bin/tar "$@"\necho file changed as we read it >&2\nexit 1\n')
+    program.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        made = back_up(config, MEDIA)
+    verify.check_folder(Bucket(config.target), made.stream("media"), crypt.identities(key_file))
 
 
-def test_the_command_knows_the_end_without_being_told(here: Path, there: Path) -> None:
-    """There is no way to close a command's input over the API server."""
-    for action, given in (
-        ("compare", json.dumps(listing(here)).encode() + b"\n"),
-        ("take", sent(here).getvalue()),
-    ):
-        with subprocess.Popen(
-            [sys.executable, "-m", "exchange_backup.media", action, there],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": PACKAGE},
-        ) as process:  # fmt: skip
-            assert process.stdin
-            assert process.stdout
-            process.stdin.write(given)
-            process.stdin.flush()
-            assert process.wait(60) == 0
-            answer = json.loads(process.stdout.read())
-    assert answer == len(FILES)
+def test_a_folder_that_isn_t_there_is_said_before_anything_is_stored(config: Config, uploads: Path) -> None:
+    wrong = dataclasses.replace(config, media={"media": str(uploads), "other": str(uploads / "nowhere")})
+    with pytest.raises(BackupError, match=r"media\.other: .*nowhere is not a folder: mount it"):
+        back_up(wrong, MEDIA)
+    with pytest.raises(BackupError, match="media: name the folders to back up"):
+        back_up(dataclasses.replace(config, media={}), MEDIA)
+    assert Bucket(config.target).sizes("") == {}
 
 
-def test_what_goes_wrong_is_one_line(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", str(there)], io.BytesIO(b"nonsense\n")) == 1
-    assert main(["take", str(there)], io.BytesIO(b"nonsense" * 200)) == 1
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2
-    assert all(line.startswith(f"{there}: ") for line in said)
+def test_neither_series_pushes_the_other_out(target: Target) -> None:
+    bucket = Bucket(target)
+    databases = [store(bucket, NOW - timedelta(days=days)) for days in (9, 8, 7)]
+    pictures = [store_media(bucket, days) for days in (3, 2, 1)]
+    config = Config(target, retention=Retention(daily=2, weekly=0, monthly=0, yearly=0))
+    done = prune.run(bucket, config, NOW)
+    assert sorted(done.kept) == sorted([*databases[1:], *pictures[1:]])
+    assert [one.id for one in catalog.entries(bucket)] == [*databases[1:], *pictures[1:]]
+
+
+def store_media(bucket: Bucket, days: int) -> str:
+    begun = NOW - timedelta(days=days)
+    backup = f"{begun:%Y%m%dT%H%M%SZ}-{days:06x}"
+    segment = Segment(f"backups/{backup}/media.age", 2, "0" * 64)
+    made = dataclasses.replace(
+        media_manifest(backup),
+        started=begun.isoformat(),
+        finished=begun.isoformat(),
+        streams=(Stream("media", "tar", 1, "0" * 64, (segment,)),),
+    )
+    bucket.put(segment.name, b"{}", protect=False)
+    bucket.put(f"backups/{backup}/manifest.json", made.dump(), protect=False)
+    return backup
 
 
 @pytest.fixture
-def pod() -> Iterator[Pod]:
-    """Return what a pod is to the control node, with commands that run here."""
-    bin_folder = str(Path(sys.executable).parent)
-    with serving({**os.environ, "PYTHONPATH": PACKAGE, "PATH": f"{bin_folder}:{os.environ['PATH']}"}) as address:
-        yield Pod(ApiClient(Configuration(host=address)), "exchange", "media", "media")
+def run(config: Config, tmp_path: Path, key_file: Path) -> Callable[[], int]:
+    """Return what brings media back."""
+    command = [f"--config={write(config, tmp_path)}", "restore-media", f"--private-key={key_file}"]
+    return lambda: main(command)
 
 
-def test_over_the_api_server_everything_arrives_however_large(here: Path, there: Path, pod: Pod) -> None:
-    with (here / "large").open("wb") as large:
-        for _ in range(48):
-            large.write(os.urandom(1 << 20))
-    first = media.copy(here, pod, str(there), lambda _: None)
-    size = sum(file.stat().st_size for file in here.rglob("*") if file.is_file())
-    assert first == {"changed": True, "files": len(FILES) + 1, "bytes": size, "copied": len(FILES) + 1}
-    assert listing(there) == listing(here)
-    # Again there is nothing to do.
-    assert media.copy(here, pod, str(there), lambda _: None) == {**first, "changed": False, "copied": 0}
+def test_into_an_empty_folder_everything_comes_back(
+    config: Config, uploads: Path, run: Callable[[], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(uploads)
+    back_up(config, MEDIA)
+    uploads.rename(uploads.with_name("lost"))
+    uploads.mkdir()
+    assert run() == 0
+    assert tree(uploads) == before
+    assert capsys.readouterr().out == "media: 5 files are back, 0 were there, 0 are others\n"
 
 
-def test_what_differs_stops_it_before_anything_is_copied(here: Path, there: Path, pod: Pod) -> None:
-    (there / "a.txt").write_bytes(b"another")
-    with pytest.raises(MediaError, match=r"a\.txt: there already, and not what .* has\. Nothing has been copied"):
-        media.copy(here, pod, str(there), lambda _: None)
-    assert [file.name for file in there.rglob("*")] == ["a.txt"]
+def test_what_is_there_is_never_written_over(
+    config: Config, uploads: Path, run: Callable[[], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = back_up(config, MEDIA)
+    (uploads / "avatars" / "1.png").unlink()
+    (uploads / "readme").write_text("changed since")
+    (uploads / "new").write_text("made since")
+    (uploads / "proofs" / "passport.pdf").unlink()
+    (uploads / "proofs").rmdir()
+    (uploads / "proofs").write_text("a file where a folder was")
+    assert run() == 0
+    beside = f"restored-{made.id}"
+    assert tree(uploads) == {
+        **{name: content for name, content in FILES.items() if name != "proofs/passport.pdf"},
+        "link": Path("readme"),
+        "readme": b"changed since",
+        "new": b"made since",
+        "proofs": b"a file where a folder was",
+        f"{beside}/readme": b"hello",
+        f"{beside}/proofs/passport.pdf": b"",
+    }
+    said = f"media: 1 files are back, 2 were there, 2 are others, the backup's are in {beside}\n"
+    assert capsys.readouterr().out == said
+    # Once more: nothing is written over there either.
+    assert run() == 0
+    assert (uploads / f"{beside}-again" / "readme").read_bytes() == b"hello"
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(here: Path, there: Path, pod: Pod) -> None:
-    (there / "deep").write_bytes(b"a file where a folder is needed")
-    with pytest.raises(PodError, match=r"python in pod media ended with 1: .*Not a directory"):
-        media.copy(here, pod, str(there), lambda _: None)
+def test_a_link_that_leads_elsewhere_is_not_followed(
+    config: Config, uploads: Path, tmp_path: Path, run: Callable[[], int]
+) -> None:
+    made = back_up(config, MEDIA)
+    elsewhere = tmp_path / "elsewhere"
+    (uploads / "avatars").rename(elsewhere)
+    (elsewhere / "1.png").unlink()
+    (uploads / "avatars").symlink_to(elsewhere)
+    assert run() == 0
+    assert not (elsewhere / "1.png").exists()
+    assert (uploads / f"restored-{made.id}" / "avatars" / "1.png").read_bytes() == FILES["avatars/1.png"]
 
 
-def test_a_command_that_stops_reading_is_told(pod: Pod) -> None:
-    given = (bytes(1 << 20) for _ in range(64))
-    with pytest.raises(PodError, match="sh in pod media ended with 3: no room"):
-        pod.run(["sh", "-c", "head -c 1000 > /dev/null; echo no room >&2; exit 3"], given)
+def test_on_a_file_system_without_links_nothing_is_written_over_either(
+    config: Config, uploads: Path, run: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(config, MEDIA)
+    (uploads / "avatars" / "1.png").unlink()
+    (uploads / "readme").write_text("changed since")
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    assert run() == 0
+    assert (uploads / "avatars" / "1.png").read_bytes() == FILES["avatars/1.png"]
+    assert (uploads / "readme").read_text() == "changed since"
+
+
+def test_a_damaged_backup_brings_nothing_back(
+    config: Config, uploads: Path, key_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = back_up(config, MEDIA)
+    for file in (uploads / "avatars").iterdir():
+        file.unlink()
+    # What a run that was killed has left goes.
+    (uploads / f"{media.STAGING}old").mkdir()
+    before = tree(uploads)
+    stream = dataclasses.replace(made.streams[0], plain_sha256="0" * 64)
+    wrong = dataclasses.replace(made, streams=(stream,))
+    with pytest.raises(BackupError, match="its content is not what was backed up"):
+        media.bring_back(Bucket(config.target), wrong, crypt.identities(key_file), "media", uploads)
+    assert tree(uploads) == before
+    assert not list(uploads.glob(f"{media.STAGING}*"))
+    assert "which a restore that didn't end has left" in caplog.text
+
+
+def test_without_room_nothing_begins(config: Config, uploads: Path, key_file: Path) -> None:
+    made = back_up(config, MEDIA)
+    huge = dataclasses.replace(made, streams=(dataclasses.replace(made.streams[0], files=Files(4, 1 << 60)),))
+    with pytest.raises(BackupError, match=r"bytes left, 1152921504606846976 are needed.*make room"):
+        media.bring_back(Bucket(config.target), huge, crypt.identities(key_file), "media", uploads)
+
+
+def test_a_folder_that_the_backup_lacks_is_said_before_anything_is_done(
+    config: Config, uploads: Path, tmp_path: Path, key_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    back_up(config, MEDIA)
+    (uploads / "readme").unlink()
+    wrong = dataclasses.replace(config, media={"media": str(uploads), "other": str(tmp_path)})
+    assert main([f"--config={write(wrong, tmp_path)}", "restore-media", f"--private-key={key_file}"]) == 1
+    assert "has no other; it has media" in caplog.text
+    assert not (uploads / "readme").exists()

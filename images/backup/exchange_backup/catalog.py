@@ -9,7 +9,7 @@ from datetime import datetime
 from exchange_backup import manifest as manifests
 from exchange_backup.bucket import Bucket
 from exchange_backup.errors import BackupError
-from exchange_backup.manifest import FOLDER, Manifest
+from exchange_backup.manifest import DATABASE, FOLDER, Manifest
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def problem(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     return ""
 
 
-def choose(found: list[Entry], wanted: str, before: datetime | None = None) -> Manifest:
-    """Return a good backup: `latest`, the latest before a time, or the one of this id.
+def choose(found: list[Entry], wanted: str, before: datetime | None = None, series: str = DATABASE) -> Manifest:
+    """Return a good backup of a series: `latest`, the latest before a time, or the one of this id.
 
     Raises:
         BackupError: there is none, or it isn't good.
@@ -72,10 +72,15 @@ def choose(found: list[Entry], wanted: str, before: datetime | None = None) -> M
             raise BackupError(f"there is no backup {wanted}; `list` names those there are")
         if entry.manifest is None or not entry.good:
             raise BackupError(f"backup {wanted} is not good: {entry.problem}; `list` names others")
+        if entry.manifest.series != series:
+            raise BackupError(
+                f"backup {wanted} is one of {entry.manifest.series}, not of {series}; `list` names others"
+            )
         return entry.manifest
-    good = [entry.manifest for entry in found if entry.good and entry.manifest]
+    good = [entry.manifest for entry in found if entry.good and entry.manifest and entry.manifest.series == series]
     fitting = [one for one in good if before is None or one.taken < before]
     if not fitting:
         when = f" before {before.isoformat()}" if before else ""
-        raise BackupError(f"there is no good backup{when}; `list` says what there is")
+        what = "" if series == DATABASE else f" of {series}"
+        raise BackupError(f"there is no good backup{what}{when}; `list` says what there is")
     return max(fitting, key=lambda one: one.taken)

@@ -1,4 +1,4 @@
-"""The command line: backups and restores; copying, or replicating, another server's database; figures."""
+"""The command line: backups and restores, of databases and uploads; copying, or replicating, other servers; figures."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from typing import Any, Final
 
 import psycopg
 
-from exchange_backup import __version__, catalog, crypt, move, prune, replicate, report, restore, swap, verify
+from exchange_backup import __version__, catalog, crypt, media, move, prune, replicate, report, restore, swap, verify
 from exchange_backup.backup import Job
 from exchange_backup.bucket import Bucket
 from exchange_backup.config import Config, load
-from exchange_backup.drill import drill
+from exchange_backup.drill import drill, drill_media
 from exchange_backup.errors import BackupError, Stopped
 from exchange_backup.exporter import serve
 from exchange_backup.load import load as fill
-from exchange_backup.manifest import Manifest
+from exchange_backup.manifest import DATABASE, MEDIA, SERIES, Manifest
 from exchange_backup.report import Report
 from exchange_backup.source import leading_to, one_line
 
@@ -62,10 +62,11 @@ def parser() -> argparse.ArgumentParser:
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
-        made.set_defaults(run=run)
+        made.set_defaults(run=run, series=DATABASE)
         return made
 
-    command("backup", run_backup, "make a backup")
+    command("backup", run_backup, "make a backup of the database, and of `folders` beside it")
+    command("media", run_media, "make a backup of `media`, a series of its own")
     listed = command("list", run_list, "say which backups there are, and whether each is good")
     listed.add_argument("--json", action="store_true", help="print manifests as JSON")
     checked = command("verify", run_verify, "read every object of a backup and compare it with the manifest")
@@ -74,12 +75,18 @@ def parser() -> argparse.ArgumentParser:
     restored = command("restore", run_restore, "restore into a new database and check it")
     unpacked = command("folder", run_folder, "unpack a folder that is stored beside the database")
     unpacked.add_argument("name", help="as in `folders` of the configuration, such as secrets or media")
+    returned = command(
+        "restore-media", run_restore_media, "bring back what the folders `media` lack; what is there stays as it is"
+    )
+    returned.set_defaults(series=MEDIA)
     drilled = command("drill", run_drill, "restore into a throw-away PostgreSQL and check it")
-    for one in (checked, restored, unpacked, drilled):
+    for one in (checked, unpacked, drilled):
+        one.add_argument("--media", dest="series", action="store_const", const=MEDIA, help="a backup of media")
+    for one in (checked, restored, returned, unpacked, drilled):
         one.add_argument("--backup", default="latest", metavar="ID", help="default: latest")
         one.add_argument("--before", type=moment, metavar="TIME", help="the latest before this time (ISO 8601)")
     checked.add_argument("--private-key", type=Path, metavar="FILE", help="also decrypt, and compare the content")
-    for one in (restored, unpacked, drilled):
+    for one in (restored, returned, unpacked, drilled):
         one.add_argument("--private-key", type=Path, metavar="FILE", required=True)
     restored.add_argument("--database", default="", help="the new database (default: the old name and the time)")
     restored.add_argument("--owner", default="", help="owner of everything in it (default: as it was)")
@@ -133,19 +140,29 @@ def moment(text: str) -> datetime:
 
 
 def run_backup(_: argparse.Namespace, config: Config, bucket: Bucket) -> int:
+    """Back the database up, and report it."""
+    return back_up(config, bucket, DATABASE, "backup")
+
+
+def run_media(_: argparse.Namespace, config: Config, bucket: Bucket) -> int:
+    """Back media up, and report it."""
+    return back_up(config, bucket, MEDIA, "media")
+
+
+def back_up(config: Config, bucket: Bucket, series: str, kind: str) -> int:
     """Make a backup, and report it."""
     begun = datetime.now(UTC)
     job: Job | None = None
 
     def work() -> tuple[str, dict[str, float]]:
         nonlocal job
-        job = Job(config, bucket, begun)
+        job = Job(config, bucket, begun, series)
         made = job.run()
         plain = sum(stream.plain_bytes for stream in made.streams)
         said = f"backup {made.id}: {plain} bytes, {made.stored_bytes} stored, {made.seconds:.0f} s"
         return said, {"plain_bytes": plain, "stored_bytes": made.stored_bytes}
 
-    return reported(bucket, "backup", lambda: job.id if job else "", begun, work)
+    return reported(bucket, kind, lambda: job.id if job else "", begun, work)
 
 
 def run_list(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
@@ -167,7 +184,8 @@ def run_list(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
     for one in found:
         state = "good" if one.good else f"NOT GOOD: {one.problem}"
         size = f"{one.manifest.stored_bytes / (1 << 20):10.1f} MiB" if one.manifest else " " * 14
-        print(f"{one.id}  {size}  {'restored' if one.id in tried else '        '}  {state}")  # noqa: T201
+        series = one.manifest.series if one.manifest else ""
+        print(f"{one.id}  {series:8}  {size}  {'restored' if one.id in tried else '        '}  {state}")  # noqa: T201
     return 0
 
 
@@ -226,6 +244,25 @@ def run_folder(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
     with tempfile.TemporaryDirectory() as place:
         restore.folder(bucket, manifest, keys, options.name, Path(place))
         json.dump(restore.texts(Path(place)), sys.stdout)
+    return 0
+
+
+def run_restore_media(options: argparse.Namespace, config: Config, bucket: Bucket) -> int:
+    """Bring media back."""
+    manifest = chosen(options, bucket)
+    keys = crypt.identities(options.private_key)
+    if not config.media:
+        raise BackupError("media: name the folders to bring files back into")
+    for name in config.media:
+        manifest.stream(name)
+    for name in sorted({stream.name for stream in manifest.streams} - set(config.media)):
+        LOG.warning("%s is in backup %s, and not among the folders here", name, manifest.id)
+    for name, folder in config.media.items():
+        found = media.bring_back(bucket, manifest, keys, name, Path(folder))
+        beside = f", the backup's are in {found.beside.name}" if found.beside else ""
+        print(  # noqa: T201
+            f"{name}: {found.brought} files are back, {found.there} were there, {found.differing} are others{beside}"
+        )
     return 0
 
 
@@ -314,22 +351,26 @@ def run_drill(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
         nonlocal found
         manifest = chosen(options, bucket)
         found = manifest.id
-        figures = drill(bucket, manifest, crypt.identities(options.private_key), options.folder)
+        keys = crypt.identities(options.private_key)
+        if manifest.series == MEDIA:
+            figures = drill_media(bucket, manifest, keys)
+            return f"backup {manifest.id} can be read: {figures['files']:.0f} files, {figures['seconds']} s", figures
+        figures = drill(bucket, manifest, keys, options.folder)
         return f"backup {manifest.id} restores: {figures['rows']:.0f} rows checked, {figures['seconds']} s", figures
 
-    return reported(bucket, "drill", lambda: found, begun, work)
+    return reported(bucket, report.DRILLS[options.series], lambda: found, begun, work)
 
 
-def run_exporter(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
+def run_exporter(options: argparse.Namespace, config: Config, bucket: Bucket) -> int:
     """Serve figures until stopped."""
     with contextlib.suppress(Stopped, KeyboardInterrupt):
-        serve(bucket, options.port)
+        serve(bucket, options.port, SERIES if config.media else (DATABASE,))
     return 0
 
 
 def chosen(options: argparse.Namespace, bucket: Bucket) -> Manifest:
     """Return the backup that the options name."""
-    return catalog.choose(catalog.entries(bucket), options.backup, options.before)
+    return catalog.choose(catalog.entries(bucket), options.backup, options.before, options.series)
 
 
 def reported(

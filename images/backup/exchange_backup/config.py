@@ -19,13 +19,14 @@ SMALLEST_PART_MIB, MOST_PARTS = 5, 10_000
 
 @dataclass(frozen=True)
 class Target:
-    """A place in an S3 service.
+    """A place in an S3 service. `name` is what figures call it.
 
     Parts are held in memory until they are stored: `part_mib` times `uploads_at_once + 1` is what they take.
     A stream longer than `segment_mib` goes on in a further object.
     """
 
     bucket: str
+    name: str = ""
     prefix: str = ""
     endpoint: str = ""
     region: str = ""
@@ -60,8 +61,8 @@ class Config:
 
     `compression` is pg_dump's (zstd needs its version 16 or newer). `replica_host` is where the dump is taken from when
     it answers and has caught up in `replica_wait_seconds`. `recipients` are public keys; `tables` are counted in the
-    snapshot that is dumped; `folders` (name: path) are stored beside the database. `stale_hours` is the age at which
-    what never finished is removed.
+    snapshot that is dumped; `folders` (name: path) are stored beside the database, `media` (name: path) by jobs of
+    their own. `stale_hours` is the age at which what never finished is removed.
     """
 
     target: Target
@@ -72,6 +73,7 @@ class Config:
     recipients: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     folders: dict[str, str] = field(default_factory=dict)
+    media: dict[str, str] = field(default_factory=dict)
     role_passwords: bool = False
     retention: Retention = field(default_factory=Retention)
     stale_hours: int = 24
@@ -162,10 +164,11 @@ def _rules(config: Config) -> list[str]:
         ),
         "retention's counts must not be negative": min(kept) < 0,
         "retention must keep something": max(kept) == 0,
+        "replica_wait_seconds must not be negative": config.replica_wait_seconds < 0,
         "stale_hours must be at least 1": config.stale_hours < 1,
-        "names of folders must be lower-case letters, digits and hyphens, other than database and globals": any(
+        "names of folders and media must be lower-case letters, digits, hyphens, other than database and globals": any(
             not name.replace("-", "a").isalnum() or name != name.lower() or name in {"database", "globals"}
-            for name in config.folders
+            for name in (*config.folders, *config.media)
         ),
     }
     return [fault for fault, wrong in checks.items() if wrong]

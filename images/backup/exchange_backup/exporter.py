@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
@@ -13,6 +13,7 @@ from exchange_backup import catalog, report
 from exchange_backup.bucket import Bucket
 from exchange_backup.catalog import Entry
 from exchange_backup.errors import BackupError
+from exchange_backup.manifest import DATABASE, SERIES, Manifest
 from exchange_backup.report import Report
 
 LOG: Final = logging.getLogger(__name__)
@@ -39,35 +40,48 @@ HELP: Final = {
 Sample = tuple[str, Mapping[str, str], float]
 
 
-def samples(entries: Iterable[Entry], reports: Mapping[str, list[Report]]) -> list[Sample]:
-    """Return what is to be told of backups and of reports by kind, the oldest first."""
+def samples(
+    entries: Iterable[Entry], reports: Mapping[str, list[Report]], expected: Sequence[str] = (DATABASE,)
+) -> list[Sample]:
+    """Return what is to be told of backups and of reports by kind, the oldest first.
+
+    Of a series that isn't expected nothing is told unless there is something of it.
+    """
     listed = list(entries)
-    good = sorted((one.manifest for one in listed if one.good and one.manifest), key=lambda one: one.taken)
     damaged = [one for one in listed if one.problem and not one.problem.startswith("no manifest")]
-    found: list[Sample] = [
-        ("exchange_backup_good", {}, len(good)),
-        ("exchange_backup_damaged", {}, len(damaged)),
-    ]
+    found: list[Sample] = [("exchange_backup_damaged", {}, len(damaged))]
+    good = sorted((one.manifest for one in listed if one.good and one.manifest), key=lambda one: one.taken)
+    for series in SERIES:
+        some = [one for one in good if one.series == series]
+        if some or series in expected:
+            found += _of_series(series, some, reports.get(report.DRILLS[series], []))
+    for kind, listed_reports in reports.items():
+        found += _of_reports(kind, listed_reports)
+    return found
+
+
+def _of_series(series: str, good: list[Manifest], drills: list[Report]) -> list[Sample]:
+    """Return what is to be told of backups of one kind, the oldest first, and of the drills that tried them."""
+    labels = {"series": series}
+    found: list[Sample] = [("exchange_backup_good", labels, len(good))]
     for back, name in ((1, "last"), (2, "previous")):
         if len(good) >= back:
             plain = sum(stream.plain_bytes for stream in good[-back].streams)
-            found.append((f"exchange_backup_{name}_plain_bytes", {}, plain))
+            found.append((f"exchange_backup_{name}_plain_bytes", labels, plain))
     if good:
         newest = good[-1]
         finished = newest.taken.timestamp() + newest.seconds
         found += [
-            ("exchange_backup_last_success_timestamp_seconds", {}, finished),
-            ("exchange_backup_last_duration_seconds", {}, newest.seconds),
-            ("exchange_backup_last_stored_bytes", {}, newest.stored_bytes),
+            ("exchange_backup_last_success_timestamp_seconds", labels, finished),
+            ("exchange_backup_last_duration_seconds", labels, newest.seconds),
+            ("exchange_backup_last_stored_bytes", labels, newest.stored_bytes),
         ]
         found += [
             ("exchange_backup_last_rows", {"table": table}, count) for table, count in newest.database.rows.items()
         ]
-    for kind, listed_reports in reports.items():
-        found += _of_reports(kind, listed_reports)
-    proofs = [one for one in reports.get("drill", []) if one.ok]
+    proofs = [one for one in drills if one.ok]
     if proofs:
-        found.append(("exchange_backup_last_verified_timestamp_seconds", {}, proofs[-1].at.timestamp()))
+        found.append(("exchange_backup_last_verified_timestamp_seconds", labels, proofs[-1].at.timestamp()))
     return found
 
 
@@ -83,8 +97,8 @@ def _of_reports(kind: str, reports: list[Report]) -> list[Sample]:
     ]
 
 
-def text(found: Iterable[Sample]) -> str:
-    """Return samples in Prometheus' text format."""
+def text(found: Iterable[Sample], target: str) -> str:
+    """Return samples in Prometheus' text format, each with the target's name."""
     lines: list[str] = []
     told: set[str] = set()
     # The format wants the samples of a name together.
@@ -92,8 +106,8 @@ def text(found: Iterable[Sample]) -> str:
         if name not in told:
             told.add(name)
             lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} gauge"]
-        inner = ",".join(f'{label}="{_escaped(content)}"' for label, content in labels.items())
-        lines.append(f"{name}{{{inner}}} {value:.17g}" if inner else f"{name} {value:.17g}")
+        inner = ",".join(f'{label}="{_escaped(content)}"' for label, content in {"target": target, **labels}.items())
+        lines.append(f"{name}{{{inner}}} {value:.17g}")
     return "\n".join(lines) + "\n"
 
 
@@ -104,9 +118,9 @@ def _escaped(content: str) -> str:
 class Figures:
     """What a scrape gets: read anew when it isn't fresh any more."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, expected: Sequence[str]) -> None:
         """Begin with nothing read."""
-        self.bucket = bucket
+        self.bucket, self.expected = bucket, expected
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._text = ""
@@ -122,17 +136,17 @@ class Figures:
     def _read(self) -> str:
         try:
             reports = {kind: report.read(self.bucket, kind, NEWEST_REPORTS) for kind in report.KINDS}
-            found = samples(catalog.entries(self.bucket), reports)
+            found = samples(catalog.entries(self.bucket), reports, self.expected)
         except BackupError as error:
             # Old figures would look as if all were well.
             LOG.error("%s", error)  # noqa: TRY400
-            return text([("exchange_backup_bucket_up", {}, 0)])
-        return text([("exchange_backup_bucket_up", {}, 1), *found])
+            return text([("exchange_backup_bucket_up", {}, 0)], self.bucket.target.name)
+        return text([("exchange_backup_bucket_up", {}, 1), *found], self.bucket.target.name)
 
 
-def server(bucket: Bucket, port: int) -> ThreadingHTTPServer:
+def server(bucket: Bucket, port: int, expected: Sequence[str] = (DATABASE,)) -> ThreadingHTTPServer:
     """Return the server, which listens but doesn't answer yet."""
-    figures = Figures(bucket)
+    figures = Figures(bucket, expected)
 
     class Handler(BaseHTTPRequestHandler):
         """Answers /metrics, and /healthz without looking at the bucket."""
@@ -154,8 +168,8 @@ def server(bucket: Bucket, port: int) -> ThreadingHTTPServer:
     return ThreadingHTTPServer(("", port), Handler)
 
 
-def serve(bucket: Bucket, port: int) -> None:
+def serve(bucket: Bucket, port: int, expected: Sequence[str]) -> None:
     """Answer scrapes until told to stop."""
     LOG.info("figures on port %d", port)
-    with server(bucket, port) as running:
+    with server(bucket, port, expected) as running:
         running.serve_forever()

@@ -28,6 +28,14 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Files:
+    """The files of a folder: how many, and their bytes together."""
+
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Stream:
     """One encrypted stream: `database`, `globals`, or the name of a folder."""
 
@@ -36,6 +44,7 @@ class Stream:
     plain_bytes: int
     plain_sha256: str
     segments: tuple[Segment, ...]
+    files: Files | None = None
 
     @property
     def stored_bytes(self) -> int:
@@ -57,6 +66,11 @@ class Database:
     rows: Mapping[str, int]
 
 
+# Of a backup of media alone.
+NO_DATABASE: Final = Database("", "", "", "", "", 0, {}, {})
+DATABASE, MEDIA = SERIES = ("database", "media")
+
+
 @dataclass(frozen=True)
 class Manifest:
     """One backup. Times are UTC, ISO 8601."""
@@ -70,6 +84,11 @@ class Manifest:
     database: Database
     streams: tuple[Stream, ...]
     format: int = FORMAT
+
+    @property
+    def series(self) -> str:
+        """Return what it is a backup of: each series has a newest, a retention and a proof of its own."""
+        return MEDIA if self.database == NO_DATABASE else DATABASE
 
     @property
     def taken(self) -> datetime:
@@ -96,7 +115,10 @@ class Manifest:
 
     def dump(self) -> bytes:
         """Return the document."""
-        return json.dumps(dataclasses.asdict(self), indent=1).encode() + b"\n"
+        found = dataclasses.asdict(self)
+        if self.series == MEDIA:
+            found["database"] = None
+        return json.dumps(found, indent=1).encode() + b"\n"
 
 
 def new_id(now: datetime) -> str:
@@ -120,7 +142,7 @@ def load(document: bytes, backup: str) -> Manifest:
         if found.get("format") != FORMAT:
             raise BackupError(f"backup {backup}: its manifest has format {found.get('format')!r}, this is for {FORMAT}")
         found["streams"] = tuple(_stream(item) for item in found["streams"])
-        found["database"] = Database(**found["database"])
+        found["database"] = NO_DATABASE if found["database"] is None else Database(**found["database"])
         found["recipients"] = tuple(found["recipients"])
         manifest = Manifest(**found)
         _check(manifest, backup)
@@ -131,7 +153,8 @@ def load(document: bytes, backup: str) -> Manifest:
 
 def _stream(found: dict[str, Any]) -> Stream:
     segments = tuple(Segment(**item) for item in found["segments"])
-    return Stream(**{**found, "segments": segments})
+    files = found.get("files")
+    return Stream(**{**found, "segments": segments, "files": Files(**files) if files else None})
 
 
 def _check(manifest: Manifest, backup: str) -> None:
@@ -141,7 +164,8 @@ def _check(manifest: Manifest, backup: str) -> None:
     if manifest.seconds < 0 or manifest.taken.tzinfo is None:
         raise ValueError("its times are wrong")
     names = [stream.name for stream in manifest.streams]
-    if "database" not in names or len(set(names)) < len(names):
+    # What is restored as a database must be one, and what is unpacked as media a folder.
+    if not names or len(set(names)) < len(names) or ("database" in names) != (manifest.series == DATABASE):
         raise ValueError(f"its streams are {names}")
     for stream in manifest.streams:
         if not stream.segments:

@@ -1,109 +1,127 @@
-"""Take files into a folder without ever writing over one: `python -m exchange_backup.media compare|take FOLDER`.
-
-`compare` reads one line of JSON, sizes and digests by path, and answers with what the folder has of it. `take` reads a
-tar to its end; a file appears under its name when it is whole, so that a stopped run is simply run again.
-"""
+"""Bring files of a backup back into a folder in which others may be: what is there is never written over."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import filecmp
+import logging
 import os
 import shutil
-import sys
-import tarfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
+from exchange_backup.bucket import Bucket
 from exchange_backup.errors import BackupError
+from exchange_backup.manifest import Manifest
+from exchange_backup.restore import unpack
 
-READ_BYTES: Final = 1 << 20
-UNFINISHED: Final = ".moving-in"
+LOG: Final = logging.getLogger(__name__)
+STAGING: Final = ".restoring-"
 
 
-def compare(folder: Path, wanted: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
-    """Return which of the wanted files are the same here, which differ, and which are missing.
+@dataclass(frozen=True)
+class Returned:
+    """What became of a backup's files: brought back, there already, and there but another.
 
-    Args:
-        folder: where they are to be.
-        wanted: size in bytes and SHA-256 by path.
+    Those are in `beside`, as the backup has them.
     """
-    found: dict[str, list[str]] = {"same": [], "differing": [], "missing": []}
-    for path, (size, digest) in wanted.items():
-        file = inside(folder, path)
-        if not file.exists() and not file.is_symlink():
-            kind = "missing"
-        else:
-            same = file.is_file() and file.stat().st_size == size and sha256(file) == digest
-            kind = "same" if same else "differing"
-        found[kind].append(path)
-    return found
+
+    name: str
+    brought: int
+    there: int
+    differing: int
+    beside: Path | None
 
 
-def take(folder: Path, stream: IO[bytes]) -> int:
-    """Unpack a tar of files; return how many there were.
+def bring_back(bucket: Bucket, manifest: Manifest, keys: Sequence[Any], name: str, to: Path) -> Returned:
+    """Bring what a folder lacks back into it.
 
-    A tar that ends between two files isn't noticed: whoever sends it compares afterwards.
+    All of it is unpacked beside first, and compared with what was backed up: nothing reaches the others before.
 
     Raises:
-        BackupError: one is there already, or it is no tar of files.
+        BackupError: there is no such folder, no room, or it isn't what was backed up. Then all is as it was.
     """
-    unfinished = folder / UNFINISHED
-    taken = 0
+    stream = manifest.stream(name)
+    if not to.is_dir():
+        raise BackupError(f"media.{name}: {to} is not a folder: mount it, or leave it out")
+    needed, free = (stream.files.bytes if stream.files else stream.plain_bytes), shutil.disk_usage(to).free
+    if free < needed:
+        raise BackupError(
+            f"{to} has {free} bytes left, {needed} are needed, since all is unpacked beside what is there: make room"
+        )
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                file = inside(folder, member.name)
-                content = archive.extractfile(member) if member.isreg() else None
-                if content is None:
-                    raise BackupError(f"{member.name} is no file")
-                if file.exists() or file.is_symlink():
-                    raise BackupError(f"{member.name} is there already: nothing is ever written over")
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with unfinished.open("wb") as target:
-                    shutil.copyfileobj(content, target, READ_BYTES)
-                    target.flush()
-                    os.fsync(target.fileno())
-                os.utime(unfinished, (member.mtime, member.mtime))
-                unfinished.rename(file)
-                taken += 1
-    except (OSError, tarfile.TarError) as error:
-        raise BackupError(f"after {taken} files: {error}") from error
+        with staging(to) as folder:
+            unpack(bucket, stream, keys, folder)
+            return merge(name, folder, to, to / f"restored-{manifest.id}")
+    except OSError as error:
+        raise BackupError(f"media.{name}: {error}") from error
+
+
+@contextmanager
+def staging(to: Path) -> Iterator[Path]:
+    """Make a folder in another, for the time of the block. What an earlier one left, which was killed, goes too."""
+    for left in to.glob(f"{STAGING}*"):
+        LOG.warning("removing %s, which a restore that didn't end has left", left)
+        shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=STAGING, dir=to))
+    try:
+        yield folder
     finally:
-        unfinished.unlink(missing_ok=True)
-    return taken
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def inside(folder: Path, path: str) -> Path:
-    """Return a path in the folder.
+def merge(name: str, staged: Path, to: Path, beside: Path) -> Returned:
+    """Move what is missing into its place, and what is there but another into a folder beside."""
+    brought = there = differing = 0
+    while os.path.lexists(beside):
+        beside = beside.with_name(f"{beside.name}-again")
+    for file in sorted(staged.rglob("*")):
+        within = file.relative_to(staged)
+        if file.is_dir() and not file.is_symlink():
+            made(to, within)
+        elif made(to, within.parent) and moved(file, to / within):
+            brought += 1
+        elif same(file, to / within):
+            there += 1
+        else:
+            differing += 1
+            (beside / within).parent.mkdir(parents=True, exist_ok=True)
+            file.rename(beside / within)
+    return Returned(name, brought, there, differing, beside if differing else None)
 
-    Raises:
-        BackupError: it leads out of it.
-    """
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or not parts.parts:
-        raise BackupError(f"{path} is not below the folder")
-    return folder / parts
 
-
-def sha256(file: Path) -> str:
-    """Return a file's digest."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def main(arguments: Sequence[str], stream: IO[bytes]) -> int:
-    """Do what is asked and print the answer as one line of JSON."""
-    action, folder = arguments[0], Path(arguments[1])
+def made(to: Path, within: Path) -> bool:
+    """Make a folder in another unless it is there; say whether it is one now, and no link that leads elsewhere."""
+    place = to / within
     try:
-        answer = take(folder, stream) if action == "take" else compare(folder, json.loads(stream.readline()))
-    except (BackupError, OSError, ValueError) as error:
-        print(f"{folder}: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    print(json.dumps(answer))  # noqa: T201
-    return 0
+        place.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        return False
+    return place.resolve() == to.resolve() / within
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], sys.stdin.buffer))
+def moved(file: Path, place: Path) -> bool:
+    """Move a file unless something is in its place; say whether it was moved."""
+    try:
+        # Unlike a renaming, this never replaces what comes to be there meanwhile.
+        os.link(file, place, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        # Not every file system has links.
+        if os.path.lexists(place):
+            return False
+        file.rename(place)
+        return True
+    file.unlink()
+    return True
+
+
+def same(file: Path, place: Path) -> bool:
+    """Say whether two files, or two links, are the same."""
+    if file.is_symlink() or place.is_symlink():
+        return file.is_symlink() and place.is_symlink() and file.readlink() == place.readlink()
+    return place.is_file() and filecmp.cmp(file, place, shallow=False)

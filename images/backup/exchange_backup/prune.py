@@ -38,8 +38,11 @@ def plan(bucket: Bucket, config: Config, now: datetime) -> Pruning:
     found = entries(bucket)
     verified = report.verified(bucket)
     good = [entry for entry in found if entry.good and entry.manifest]
-    points = [Point(entry.id, entry.manifest.taken, entry.id in verified) for entry in good if entry.manifest]
-    kept = keep(points, config.retention)
+    kept: dict[str, list[str]] = {}
+    # Each series by itself: they never push each other out.
+    for series in manifest.SERIES:
+        made = [entry.manifest for entry in good if entry.manifest and entry.manifest.series == series]
+        kept |= keep([Point(one.id, one.taken, one.id in verified) for one in made], config.retention)
     unfinished = [entry for entry in found if manifest.name_of(entry.id) not in entry.objects]
     return Pruning(
         kept,
@@ -93,7 +96,7 @@ def _forget_reports(bucket: Bucket, now: datetime, kept: set[str]) -> None:
         names = sorted(bucket.sizes(f"{report.FOLDER}{kind}/"))
         for name in names[:-1]:
             if _began(name.rpartition("/")[2], now) < before:
-                found = report.load(bucket, name) if kind == "drill" else None
+                found = report.load(bucket, name) if kind in report.DRILLS.values() else None
                 if not found or found.backup not in kept:
                     old.append(name)
     bucket.delete(old)

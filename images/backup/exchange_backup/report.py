@@ -17,7 +17,9 @@ from exchange_backup.errors import BackupError
 
 LOG: Final = logging.getLogger(__name__)
 FOLDER: Final = "reports/"
-KINDS: Final = ("backup", "drill", "prune")
+KINDS: Final = ("backup", "media", "drill", "media-drill", "prune")
+# What proves backups of a series.
+DRILLS: Final = {manifest.DATABASE: "drill", manifest.MEDIA: "media-drill"}
 # Kubernetes shows this file's content with the pod, even if S3 can't be reached. It takes no more than this.
 TERMINATION_LOG: Final = Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log"))
 TERMINATION_BYTES: Final = 4096
@@ -69,7 +71,7 @@ def load(bucket: Bucket, name: str) -> Report | None:
 
 def verified(bucket: Bucket) -> set[str]:
     """Return the ids of the backups that a drill has restored and checked."""
-    return {report.backup for report in read(bucket, "drill") if report.ok}
+    return {report.backup for kind in DRILLS.values() for report in read(bucket, kind) if report.ok}
 
 
 def end(bucket: Bucket, report: Report) -> None:

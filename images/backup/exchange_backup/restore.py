@@ -178,8 +178,13 @@ def folder(bucket: Bucket, manifest: Manifest, keys: Sequence[Any], name: str, t
         raise BackupError(f"backup {manifest.id} has no folder {name}: it has {', '.join(stored) or 'none'}")
     if not to.is_dir() or any(to.iterdir()):
         raise BackupError(f"{to} is not an empty folder: nothing is ever written over")
+    unpack(bucket, manifest.stream(name), keys, to)
+
+
+def unpack(bucket: Bucket, stream: Stream, keys: Sequence[Any], to: Path) -> None:
+    """Unpack a stored folder into one that is empty."""
     tar = ["tar", "--extract", "--file=-", f"--directory={to}", "--no-same-owner", "--no-same-permissions"]
-    pour(bucket, manifest.stream(name), keys, tar)
+    pour(bucket, stream, keys, tar)
 
 
 def texts(folder: Path) -> dict[str, str]:

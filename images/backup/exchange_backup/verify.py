@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from exchange_backup import crypt
+from exchange_backup.archive import Members
 from exchange_backup.bucket import Bucket, Chain, Download
 from exchange_backup.crypt import READ_BYTES, Digest, Writer
 from exchange_backup.errors import BackupError
-from exchange_backup.manifest import Manifest, Segment, Stream
+from exchange_backup.manifest import Files, Manifest, Segment, Stream
 
 
 class Checked:
@@ -78,6 +79,27 @@ def decrypt(bucket: Bucket, stream: Stream, keys: Sequence[Any], writer: Writer)
         pass
     if (plain.bytes, plain.sha256) != (stream.plain_bytes, stream.plain_sha256):
         raise BackupError(f"{what}: its content is not what was backed up (SHA-256 differs): use another backup")
+
+
+def check_folder(bucket: Bucket, stream: Stream, keys: Sequence[Any]) -> Files:
+    """Read a stored folder to its end, and return what is in it.
+
+    Raises:
+        BackupError: it isn't what was backed up.
+    """
+    what = bucket.url(stream.segments[0].name)
+    with Members() as members:
+        decrypt(bucket, stream, keys, members)
+        try:
+            found = members.finish()
+        except BackupError as error:
+            raise BackupError(f"{what}: {error}: use another backup") from error
+    if stream.files and found != stream.files:
+        raise BackupError(
+            f"{what}: holds {found.count} files of {found.bytes} bytes, the manifest says {stream.files.count} of "
+            f"{stream.files.bytes}: use another backup"
+        )
+    return found
 
 
 def check_content(bucket: Bucket, manifest: Manifest, keys: Sequence[Any]) -> None:

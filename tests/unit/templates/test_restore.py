@@ -30,16 +30,16 @@ SOURCE = {
     "from": [{"cidr": "192.0.2.7/32"}, {"namespace": "legacy", "pod_labels": {"app": "shop"}}],
 }
 JOBS["moved"] = {"name": "restore", "args": ["copy", "--database=moved"]}
-CASES = [(chosen, job) for chosen in ("default", "maximal") for job in JOBS]
+CASES = [(chosen, job) for chosen in ("default", "maximal") for job in JOBS] + [("maximal", "media")]
 
 
 def rendered(chosen: str, job: str, **others: Any) -> list[dict[str, Any]]:
-    """Return the Secret, the ServiceAccount and the Job, and of a move the NetworkPolicy."""
+    """Return the Secret, the ServiceAccount and the Job, and of a move the NetworkPolicy; or those of media."""
     play = load(ROLES.parent / "playbooks" / "restore.yml")[1]
     variables = {
         **play["vars"],
         **variables_of(ROLE, sets(ROLE)[chosen]),
-        "__postgres_backup_job": JOBS[job],
+        "__postgres_backup_job": JOBS.get(job),
         "__postgres_backup_password": "of-the-moment",
         "__postgres_backup_from_bucket": job != "moved",
         **({"__postgres_backup_source": SOURCE} if job == "moved" else {}),
@@ -47,6 +47,8 @@ def rendered(chosen: str, job: str, **others: Any) -> list[dict[str, Any]]:
     }
     templar = Templar(DataLoader(), variables=variables)
     names = ["secret", "serviceaccount", "job", *(["networkpolicy"] if job == "moved" else [])]
+    if job == "media":
+        names = [f"media_{name}" for name in names]
     folder = ROLES / ROLE / "templates" / "restore"
     texts = [(folder / f"{name}.yaml.j2").read_text() for name in names]
     return [yaml.safe_load(templar.template(trust_as_template(text))) for text in texts]
@@ -136,3 +138,14 @@ def test_members_that_replicate_reach_the_source_and_nothing_else() -> None:
     ]
     assert [one["metadata"]["name"] for one in policies] == ["restore", "moving"]
     assert policies[1]["spec"] == {**policies[0]["spec"], "podSelector": {"matchLabels": members}}
+
+
+def test_media_come_back_beside_the_application_as_its_user() -> None:
+    secret, account, job = rendered("maximal", "media")
+    assert {one["metadata"]["namespace"] for one in (secret, account, job)} == {"second"}
+    assert set(secret["stringData"]) == {"key.txt", "access_key", "secret_key"}
+    pod = job["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsUser"] == 33
+    mounts = {one["mountPath"]: one.get("readOnly", False) for one in pod["containers"][0]["volumeMounts"]}
+    assert mounts == {"/etc/backup": True, "/key": True, "/media/media": False, "/media/scans": False}
+    assert "PGHOST" not in str(job)

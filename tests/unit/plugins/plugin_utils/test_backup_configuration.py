@@ -19,7 +19,7 @@ def test_a_jobs_configuration_holds_neither_credentials_nor_the_ca() -> None:
     target = {"name": "offsite", "bucket": "b", "ca": "PEM", "credentials": {"put": {"secret_key": "geheim"}}}
     assert configuration(target, {"database": "shop"}) == {
         "database": "shop",
-        "target": {"bucket": "b", "ca_file": "/etc/backup/ca.crt"},
+        "target": {"name": "offsite", "bucket": "b", "ca_file": "/etc/backup/ca.crt"},
     }
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.restore_request import migrate_problems, problems
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.restore_request import (
+    media_problems,
+    migrate_problems,
+    problems,
+)
 
 ASKED: dict[str, Any] = {
     "backup": "latest",
@@ -176,3 +180,30 @@ def test_files_alone_need_no_source_but_a_database_does(asked: dict[str, Any]) -
     assert migrate_problems({**MOVING, **files}, "exchange", COMPONENTS) == []
     found = migrate_problems({**MOVING, **files, **asked}, "exchange", COMPONENTS)
     assert found[0] == "migrate_host is '': expected the source's name or address"
+OF_MEDIA = {"target": "offsite", "private_key": "AGE-SECRET-KEY-1XYZ", "media_backup": "latest"}
+
+
+@pytest.mark.parametrize("asked", [{}, {"media_backup": "20260101T030000Z-1f2e3d"}])
+def test_media_that_can_be_brought_back(asked: dict[str, Any]) -> None:
+    assert media_problems({**OF_MEDIA, **asked}, ["offsite"], [{"name": "media"}], COMPONENTS) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"target": "moon"}, "restore_target is 'moon': expected one of postgres_backup_targets: offsite"),
+        ({"private_key": "age1xyz"}, "restore_private_key is (not shown): expected a private key"),
+        ({"media_backup": "none"}, "restore_media_backup is 'none': expected latest, or an id"),
+        ({"media_backup": "yesterday"}, "restore_media_backup is 'yesterday': expected latest, or an id"),
+    ],
+)
+def test_media_that_cannot(asked: dict[str, Any], said: str) -> None:
+    (found,) = media_problems({**OF_MEDIA, **asked}, ["offsite"], [{"name": "media"}], COMPONENTS)
+    assert said in found
+
+
+def test_without_volumes_or_backups_no_media_come_back() -> None:
+    assert media_problems(OF_MEDIA, ["offsite"], [], ["postgres"]) == [
+        "platform_components lacks postgres_backup, whose targets and image a restore needs",
+        "postgres_backup_media is []: expected the volumes that files are brought back into",
+    ]
