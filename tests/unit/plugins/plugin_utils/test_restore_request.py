@@ -180,6 +180,8 @@ def test_files_alone_need_no_source_but_a_database_does(asked: dict[str, Any]) -
     assert migrate_problems({**MOVING, **files}, "exchange", COMPONENTS) == []
     found = migrate_problems({**MOVING, **files, **asked}, "exchange", COMPONENTS)
     assert found[0] == "migrate_host is '': expected the source's name or address"
+
+
 OF_MEDIA = {"target": "offsite", "private_key": "AGE-SECRET-KEY-1XYZ", "media_backup": "latest"}
 
 
