@@ -33,7 +33,7 @@ JOBS["moved"] = {"name": "restore", "args": ["copy", "--database=moved"]}
 CASES = [(chosen, job) for chosen in ("default", "maximal") for job in JOBS]
 
 
-def rendered(chosen: str, job: str) -> list[dict[str, Any]]:
+def rendered(chosen: str, job: str, **others: Any) -> list[dict[str, Any]]:
     """Return the Secret, the ServiceAccount and the Job, and of a move the NetworkPolicy."""
     play = load(ROLES.parent / "playbooks" / "restore.yml")[1]
     variables = {
@@ -42,6 +42,7 @@ def rendered(chosen: str, job: str) -> list[dict[str, Any]]:
         "__postgres_backup_job": JOBS[job],
         "__postgres_backup_password": "of-the-moment",
         **({"__postgres_backup_source": SOURCE} if job == "moved" else {}),
+        **others,
     }
     templar = Templar(DataLoader(), variables=variables)
     names = ["secret", "serviceaccount", "job", *(["networkpolicy"] if job == "moved" else [])]
@@ -87,3 +88,26 @@ def test_a_move_knows_its_source_and_no_bucket() -> None:
     assert not [name for name in environment if name.startswith("AWS_")]
     assert set(secret["stringData"]) == {"password", "source-password", "source-ca.crt"}
     assert [rule["ports"] for rule in policy["spec"]["egress"]] == [[{"protocol": "TCP", "port": 6432}]] * 2
+
+
+def test_a_moment_is_copied_from_the_second_server_and_secrets_come_from_the_bucket() -> None:
+    tls = {"second-database/postgres-tls": {"ca.crt": "of the members"}}
+    both = {
+        "__postgres_backup_source": trust_as_template("{{ __postgres_backup_second_server }}"),
+        "platform_secrets": tls,
+    }
+    secret, _, job = rendered("maximal", "streamed", **both)
+    environment = {one["name"]: one.get("value") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert environment["SOURCE_PGHOST"] == "postgres-restored.second-database.svc"
+    assert environment["SOURCE_PGSSLMODE"] == "verify-ca"
+    assert secret["stringData"] == {
+        "password": "of-the-moment",
+        "source-password": "of-the-moment",
+        "source-ca.crt": "of the members",
+    }
+    secret, _, _ = rendered("maximal", "streamed", **both, restore_secrets=True)
+    assert {"key.txt", "access_key", "secret_key"} <= {*secret["stringData"]}
+    # The pod that reads them asks for the bucket alone.
+    _, _, job = rendered("maximal", "secrets", **both | {"__postgres_backup_source": {}}, restore_secrets=True)
+    assert "AWS_ACCESS_KEY_ID" in str(job)
+    assert "SOURCE_PGHOST" not in str(job)
