@@ -149,3 +149,26 @@ def test_media_come_back_beside_the_application_as_its_user() -> None:
     mounts = {one["mountPath"]: one.get("readOnly", False) for one in pod["containers"][0]["volumeMounts"]}
     assert mounts == {"/etc/backup": True, "/key": True, "/media/media": False, "/media/scans": False}
     assert "PGHOST" not in str(job)
+
+
+def test_a_moment_is_copied_from_the_second_server_and_secrets_come_from_the_bucket() -> None:
+    tls = {"second-database/postgres-tls": {"ca.crt": "of the members"}}
+    both = {
+        "__postgres_backup_source": trust_as_template("{{ __postgres_backup_second_server }}"),
+        "platform_secrets": tls,
+    }
+    secret, _, job = rendered("maximal", "streamed", **both)
+    environment = {one["name"]: one.get("value") for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert environment["SOURCE_PGHOST"] == "postgres-restored.second-database.svc"
+    assert environment["SOURCE_PGSSLMODE"] == "verify-ca"
+    assert secret["stringData"] == {
+        "password": "of-the-moment",
+        "source-password": "of-the-moment",
+        "source-ca.crt": "of the members",
+    }
+    secret, _, _ = rendered("maximal", "streamed", **both, restore_secrets=True)
+    assert {"key.txt", "access_key", "secret_key"} <= {*secret["stringData"]}
+    # The pod that reads them asks for the bucket alone.
+    _, _, job = rendered("maximal", "secrets", **both | {"__postgres_backup_source": {}}, restore_secrets=True)
+    assert "AWS_ACCESS_KEY_ID" in str(job)
+    assert "SOURCE_PGHOST" not in str(job)
