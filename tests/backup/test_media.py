@@ -15,6 +15,7 @@ from exchange_backup.bucket import Bucket
 from exchange_backup.cli import main
 from exchange_backup.config import Config, Retention, Target
 from exchange_backup.errors import BackupError
+from exchange_backup.incoming import UNFINISHED
 from exchange_backup.manifest import MEDIA, Files, Segment, Stream
 
 from backup.conftest import back_up, write
@@ -58,6 +59,7 @@ def test_media_are_stored_counted_and_reported(config: Config, uploads: Path, tm
     for name in ("lost+found", f"{media.STAGING}x"):
         (uploads / name).mkdir()
         (uploads / name / "file").write_text("of no upload")
+    (uploads / UNFINISHED).write_text("half of an upload that is moving in")
     assert main([f"--config={write(config, tmp_path)}", "media"]) == 0
     bucket = Bucket(config.target)
     ((found,), (told,)) = catalog.entries(bucket), report.read(bucket, "media")
@@ -281,3 +283,12 @@ def test_a_folder_that_the_backup_lacks_is_said_before_anything_is_done(
     assert main([f"--config={write(wrong, tmp_path)}", "restore-media", f"--private-key={key_file}"]) == 1
     assert "has no other; it has media" in caplog.text
     assert not (uploads / "readme").exists()
+
+
+def test_into_an_empty_folder_anywhere(config: Config, uploads: Path, tmp_path: Path, key_file: Path) -> None:
+    """As somebody does who wants to look first."""
+    back_up(config, MEDIA)
+    (tmp_path / "look").mkdir()
+    words = ["folder", "media", "--media", f"--private-key={key_file}", f"--to={tmp_path / 'look'}"]
+    assert main([f"--config={write(config, tmp_path)}", *words]) == 0
+    assert tree(tmp_path / "look") == tree(uploads)

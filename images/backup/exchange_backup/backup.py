@@ -14,6 +14,7 @@ from exchange_backup.archive import Members
 from exchange_backup.bucket import Bucket
 from exchange_backup.config import Config
 from exchange_backup.errors import BackupError
+from exchange_backup.incoming import UNFINISHED
 from exchange_backup.manifest import DATABASE, NO_DATABASE, Database, Manifest, Stream
 from exchange_backup.media import STAGING
 from exchange_backup.source import snapshot
@@ -22,8 +23,8 @@ from exchange_backup.upload import Pace, Upload
 LOG: Final = logging.getLogger(__name__)
 # tar's 1: a file changed or went while it was read. Media that nobody touched are whole all the same.
 TAR_FINE: Final = (0, 1)
-# The file system's own, which only root may read; and what a restore that is under way has unpacked.
-LEFT_OUT: Final = ("--exclude=./lost+found", f"--exclude=./{STAGING}*")
+# The file system's own, which only root may read; and what is not whole yet of a restore, or a move, that is under way.
+LEFT_OUT: Final = ("--exclude=./lost+found", f"--exclude=./{STAGING}*", f"--exclude=./{UNFINISHED}")
 
 
 class Job:
