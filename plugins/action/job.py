@@ -1,8 +1,9 @@
 """Action job: run a Kubernetes Job to its end, and show its log as it comes.
 
 Arguments: definition (the Job, with its namespace; one of that name that is left over is removed first),
-timeout_seconds, and the connection as kubernetes.core names it. Returns log, the lines of its last pod, and began and
-ended, in seconds since 1970. A Job that fails or takes too long fails the task, with its last line.
+timeout_seconds, and the connection as kubernetes.core names it. Returns log, the lines of its last pod, answer, the
+message that its container left, and began and ended, in seconds since 1970. A Job that fails or takes too long fails the
+task, with its last line.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):
         runner = Runner(client_of(self._task.args), definition["metadata"]["namespace"])
         began = time.time()
         try:
-            log = runner.run(definition, float(self._task.args["timeout_seconds"]), self._display.display)
+            done = runner.run(definition, float(self._task.args["timeout_seconds"]), self._display.display)
         except JobError as error:
             return {**result, "failed": True, "changed": True, "msg": str(error)}
-        return {**result, "changed": True, "log": log, "began": began, "ended": time.time()}
+        return {**result, "changed": True, "log": done.log, "answer": done.answer, "began": began, "ended": time.time()}

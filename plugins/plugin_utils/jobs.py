@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.readiness import pod_problems
 from kubernetes.client import ApiClient, ApiException, BatchV1Api, CoreV1Api
@@ -24,6 +24,16 @@ class JobError(Exception):
     """The Job did not do what it should; the message says what it said last."""
 
 
+class Done(NamedTuple):
+    """A Job that succeeded: the lines of its last pod's log, and the message that its container left as it ended.
+
+    What a program answers is in the message: a log is two streams, whose lines may change places.
+    """
+
+    log: list[str]
+    answer: str
+
+
 def ended(job: Mapping[str, Any]) -> tuple[bool, str] | None:
     """Return whether a Job succeeded, and Kubernetes' words if not; nothing while it runs."""
     for condition in (job.get("status") or {}).get("conditions") or []:
@@ -39,8 +49,8 @@ class Runner:
         """Remember where."""
         self.batch, self.core, self.namespace = BatchV1Api(client), CoreV1Api(client), namespace
 
-    def run(self, definition: Mapping[str, Any], timeout: float, say: Callable[[str], None]) -> list[str]:
-        """Make a Job, wait for its end and return the lines of its last pod's log.
+    def run(self, definition: Mapping[str, Any], timeout: float, say: Callable[[str], None]) -> Done:
+        """Make a Job, wait for its end and return what it said.
 
         Args:
             definition: the manifest. A Job of that name that is left over is removed first, with what it was doing.
@@ -56,6 +66,7 @@ class Runner:
         self.batch.create_namespaced_job(self.namespace, body, _request_timeout=TIMEOUT)
         deadline = time.monotonic() + timeout
         lines: list[str] = []
+        answer = ""
         outcome = None
         while outcome is None:
             time.sleep(POLL_SECONDS)
@@ -63,13 +74,14 @@ class Runner:
                 # In this order: what was said before the end is read after it.
                 found = ended(self._raw(self.batch.read_namespaced_job, name, self.namespace))
                 lines = self._tell(name, lines, say)
+                answer = self._answer(name) if found else ""
                 outcome = found
             if time.monotonic() > deadline:
                 raise JobError(f"Job {name} has not ended within {timeout:.0f} s: {self._why(name, lines)}")
         succeeded, words = outcome
         if not succeeded:
             raise JobError(f"Job {name} failed ({words}): {self._why(name, lines)}")
-        return lines
+        return Done(lines, answer)
 
     def remove(self, name: str) -> None:
         """Remove a Job and its pods, and wait until they are gone."""
@@ -107,6 +119,13 @@ class Runner:
             self.core.list_namespaced_pod, self.namespace, label_selector=f"batch.kubernetes.io/job-name={name}"
         )["items"]
         return sorted(listed, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def _answer(self, name: str) -> str:
+        """Return the message of the container that ended last."""
+        for pod in self._pods(name)[-1:]:
+            for container in pod["status"].get("containerStatuses") or []:
+                return str(((container.get("state") or {}).get("terminated") or {}).get("message") or "").strip()
+        return ""
 
     def _why(self, name: str, lines: Sequence[str]) -> str:
         """Return the last thing that was said, or why nothing could be."""

@@ -220,6 +220,15 @@ def run_prune(options: argparse.Namespace, config: Config, bucket: Bucket) -> in
     return reported(bucket, "prune", lambda: "", now, work)
 
 
+def answer(text: str) -> None:
+    """Say what somebody asked for: on standard output, and where a Job's maker finds it.
+
+    A pod's log is two streams, whose lines may change places.
+    """
+    print(text)  # noqa: T201
+    report.tell(text)
+
+
 def run_restore(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
     """Restore beside what is there."""
     manifest = chosen(options, bucket)
@@ -229,7 +238,7 @@ def run_restore(options: argparse.Namespace, _: Config, bucket: Bucket) -> int:
         LOG.info("roles made: %s", ", ".join(restore.roles(bucket, manifest, keys)) or "none")
     restore.restore(bucket, manifest, keys, name, restore.How(options.owner, options.jobs, options.scratch))
     LOG.info("backup %s is restored and checked in database %s", manifest.id, name)
-    print(name)  # noqa: T201
+    answer(name)
     return 0
 
 
@@ -268,7 +277,7 @@ def run_restore_media(options: argparse.Namespace, config: Config, bucket: Bucke
 
 def run_swap(options: argparse.Namespace, _: Config, __: Bucket) -> int:
     """Put a restored database in the live one's place."""
-    print(swap.swap(options.live, options.new))  # noqa: T201
+    answer(swap.swap(options.live, options.new))
     return 0
 
 
@@ -278,7 +287,7 @@ def run_copy(options: argparse.Namespace, config: Config, _: Bucket) -> int:
     found = move.copy(config, options.database, options.owner)
     rows = sum(found.rows.values())
     LOG.info("%s is copied and checked, %d rows counted, %.1f s", found.name, rows, time.monotonic() - begun)
-    print(options.database)  # noqa: T201
+    answer(options.database)
     return 0
 
 
@@ -289,7 +298,7 @@ def run_load(options: argparse.Namespace, config: Config, _: Bucket) -> int:
     found = ", ".join(f"{table} has {count} rows" for table, count in rows.items()) or "no table is counted"
     seconds = time.monotonic() - begun
     LOG.info("%s is filled, %.1f s: %s; %d apps have migrations", options.database, seconds, found, apps)
-    print(options.database)  # noqa: T201
+    answer(options.database)
     return 0
 
 
@@ -323,7 +332,7 @@ def run_replicate(options: argparse.Namespace, _: Config, __: Bucket) -> int:
         root=options.root_certificate,
     )
     LOG.info("%s has caught up with the source, %.1f s", found.database, time.monotonic() - begun)
-    print(found.database, found.name)  # noqa: T201
+    answer(f"{found.database} {found.name}")
     return 0
 
 
@@ -331,7 +340,7 @@ def run_cut(_: argparse.Namespace, config: Config, __: Bucket) -> int:
     """Close the source for good; prints for how many seconds it has been closed."""
     found, seconds = replicate.cut(config)
     LOG.info("%s is closed, and all of it is here, %d rows counted", found.name, sum(found.rows.values()))
-    print(round(seconds, 1))  # noqa: T201
+    answer(str(round(seconds, 1)))
     return 0
 
 

@@ -74,12 +74,17 @@ def verified(bucket: Bucket) -> set[str]:
     return {report.backup for kind in DRILLS.values() for report in read(bucket, kind) if report.ok}
 
 
-def end(bucket: Bucket, report: Report) -> None:
-    """Tell how a job ended, wherever that can be told. Never fails: the job's own outcome counts."""
+def tell(message: str) -> None:
+    """Leave a message where Kubernetes reads it when the container ends."""
     try:
-        TERMINATION_LOG.write_text(f"{report.kind}: {report.message}"[:TERMINATION_BYTES])
+        TERMINATION_LOG.write_text(message[:TERMINATION_BYTES])
     except OSError as error:
         LOG.debug("no termination log: %s", error)
+
+
+def end(bucket: Bucket, report: Report) -> None:
+    """Tell how a job ended, wherever that can be told. Never fails: the job's own outcome counts."""
+    tell(f"{report.kind}: {report.message}")
     try:
         write(bucket, report)
     except BackupError as error:

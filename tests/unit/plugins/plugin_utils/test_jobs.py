@@ -18,7 +18,10 @@ COMPLETE = {
     "status": {"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}, {"type": "Complete", "status": "True"}]}
 }
 FAILED = {"status": {"conditions": [{"type": "Failed", "status": "True", "message": "deadline exceeded"}]}}
-POD = {"metadata": {"name": "restore-abc", "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": {}}
+POD = {
+    "metadata": {"name": "restore-abc", "creationTimestamp": "2026-01-01T00:00:00Z"},
+    "status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 0, "message": "the answer\n"}}}]},
+}
 
 
 @pytest.mark.parametrize(
@@ -83,14 +86,19 @@ def test_each_line_is_told_once_and_an_earlier_job_goes_first(runner: Any, left_
         [RUNNING, RUNNING, COMPLETE], ["one\n", "one\ntwo\n", "one\ntwo\nthree\n"], [POD], left_over=left_over
     )
     said: list[str] = []
-    assert made.run(JOB, 60, said.append) == ["one", "two", "three"]
+    assert made.run(JOB, 60, said.append) == (["one", "two", "three"], "the answer")
     assert said == ["    one", "    two", "    three"]
     assert asked == ["delete", "create"]
 
 
 def test_an_api_server_that_is_away_for_a_moment_is_asked_again(runner: Any) -> None:
     made, _ = runner([ApiException(status=503), OSError("reset"), COMPLETE], ["done\n"], [POD])
-    assert made.run(JOB, 60, lambda _: None) == ["done"]
+    assert made.run(JOB, 60, lambda _: None).log == ["done"]
+
+
+def test_a_job_that_leaves_no_message_answers_nothing(runner: Any) -> None:
+    made, _ = runner([COMPLETE], ["done\n"], [{**POD, "status": {}}])
+    assert made.run(JOB, 60, lambda _: None) == (["done"], "")
 
 
 def test_a_failure_ends_with_what_the_job_said_last(runner: Any) -> None:
