@@ -2,8 +2,8 @@
 
 Arguments: definition (the Job, with its namespace; one of that name that is left over is removed first),
 timeout_seconds, and the connection as kubernetes.core names it. Returns log, the lines of its last pod, answer, the
-message that its container left, and began and ended, in seconds since 1970. A Job that fails or takes too long fails the
-task, with its last line.
+message that its container left, and began and ended, in seconds since 1970. A Job that fails or takes too long fails
+the task, with its last line.
 """
 
 from __future__ import annotations
