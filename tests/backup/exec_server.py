@@ -88,6 +88,9 @@ def _execute(connection: socket.socket, environment: dict[str, str]) -> None:
         for thread in listening:
             thread.join()
         code = process.wait()
+        # What it hasn't read would be written once more as the pipe is closed.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()  # type: ignore[union-attr]
     causes = [{"reason": "ExitCode", "message": str(code)}]
     failed = {"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}}
     send(ERROR, json.dumps(failed if code else {"status": "Success"}).encode())

@@ -16,7 +16,13 @@ POSTGRES_DEFAULTS = ROLES / "postgres" / "defaults" / "main.yml"
 
 def test_its_variables_are_what_the_role_takes() -> None:
     # What other roles say.
-    others = {"platform_database_mode": "internal", "postgres_backup_secrets": ["exchange/exchange-secrets"]}
+    others = {
+        "platform_database_mode": "internal",
+        "postgres_backup_secrets": ["exchange/exchange-secrets"],
+        "postgres_backup_media": [],
+        "postgres_backup_media_uid": 10001,
+        "postgres_backup_media_gid": 10001,
+    }
     values = {**yaml.safe_load(DEFAULTS.read_text()), **s3.variables(), **others}
     assert rules_postgres_backup.errors(values) == []
     assert values["platform_components"][-1] == "postgres_backup"
