@@ -38,6 +38,10 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_RBAC, "rolebindings"),
     ],
 }
+# What a role creates in the namespaces of others, if they are there: component -> (its namespace, API group, resource).
+_BESIDE: dict[str, list[tuple[str, str, str]]] = {
+    "postgres_backup": [("postgres", _BATCH, "cronjobs"), ("exchange_app", _BATCH, "cronjobs")],
+}
 _CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
     "ingress_nginx": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings"), (_NET, "ingressclasses")],
 }
@@ -69,6 +73,11 @@ def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -
         questions += [
             {"verb": "patch", "group": group, "resource": resource, "namespace": namespace}
             for group, resource in needed
+        ]
+        questions += [
+            {"verb": "patch", "group": group, "resource": resource, "namespace": namespaces[other]}
+            for other, group, resource in _BESIDE.get(component, [])
+            if other in components
         ]
         questions += [
             {"verb": verb, "group": _CORE, "resource": resource, "subresource": subresource, "namespace": namespace}

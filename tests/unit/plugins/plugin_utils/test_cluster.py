@@ -83,3 +83,22 @@ def test_an_uncertain_connection_is_refused(values: dict[str, Any], ambient: dic
 )
 def test_a_certain_connection_is_accepted(values: dict[str, Any], ambient: dict[str, str]) -> None:
     assert rules_platform.connection_errors(values, ambient) == []
+
+
+NAMESPACES = {"postgres": "data", "postgres_backup": "keep", "exchange_app": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("components", "places"),
+    [
+        (["postgres"], set()),
+        (["postgres", "exchange_app"], set()),
+        (["postgres", "postgres_backup"], {"keep", "data"}),
+        (["postgres", "postgres_backup", "exchange_app"], {"keep", "data", "shop"}),
+    ],
+)
+def test_backups_ask_for_cronjobs_wherever_they_make_them(components: list[str], places: set[str]) -> None:
+    asked = cluster.access_questions(components, NAMESPACES)
+    assert {one["namespace"] for one in asked if one["resource"] == "cronjobs"} == places
+    # Nothing is asked twice.
+    assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
