@@ -68,7 +68,7 @@ def settled() -> None:
 def unready() -> list[str]:
     """Return the workloads of which a replica isn't ready."""
     found = []
-    for namespace in ("exchange", "exchange-database"):
+    for namespace in ("exchange", "exchange-database", "ingress-nginx", "ingress-standin"):
         listed = json.loads(kubectl(CLUSTER, "-n", namespace, "get", "deployments,statefulsets", "-o", "json"))
         found += [
             item["metadata"]["name"]
