@@ -22,7 +22,9 @@ if [ -n "$failed" ]; then
   # Between a failure and the end of the output stand hundreds of lines of others.
   for target in $failed; do
     echo "=== why $target failed ($logs/$target.log)"
-    [ ! -f "$logs/$target.log" ] || grep -aE '(FAILED|ERROR) (tests|app)/|^ *(- .?)?E  +[^ ]|^(fatal|\[ERROR\]|Error)[: ]' "$logs/$target.log" | cut -c -500 | tail -40
+    # Without Molecule's colours and frame.
+    [ ! -f "$logs/$target.log" ] || sed -E 's/\x1b\[[0-9;]*m//g; s/^ *[│|] ?//' "$logs/$target.log" |
+      grep -aE '^ *(- .?)?E  +[^ ]|^ *(FAILED|ERROR)( |$)|tests/[^ ]*::|^ *(fatal|\[ERROR\]|Error)[: ]' | cut -c -500 | tail -40
   done
   echo "FAILED:$failed (each can be run alone: make$failed), after $((SECONDS - began)) s"
   exit 1
