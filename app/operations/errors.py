@@ -13,6 +13,12 @@ from django.template.loader import render_to_string
 
 # What an old primary answers after it became a standby, on a connection that outlived the change.
 READ_ONLY: Final = psycopg.errors.ReadOnlySqlTransaction
+# What a server or a pooler says that ends, before the connection does (SQLSTATE, class 08 besides).
+ENDING: Final = {"57P01", "57P02", "57P03"}
+
+
+class ConnectionLostResponse(HttpResponse):
+    """The answer to a request whose connection broke under it: on another one it may succeed at once."""
 
 
 def is_passing(error: BaseException | None) -> bool:
@@ -22,13 +28,29 @@ def is_passing(error: BaseException | None) -> bool:
     return isinstance(error, DatabaseError) and isinstance(error.__cause__, READ_ONLY)
 
 
+def is_connection_lost(error: BaseException | None) -> bool:
+    """Say whether a connection that there had been broke, or leads to a server that ends or no longer is primary.
+
+    A connection that couldn't be made isn't meant: the next attempt would most likely fail as well.
+    """
+    cause = error.__cause__ if isinstance(error, (DatabaseError, InterfaceError)) else error
+    if isinstance(cause, READ_ONLY):
+        return True
+    if not isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)):
+        return False
+    if cause.sqlstate:
+        return cause.sqlstate in ENDING or cause.sqlstate.startswith("08")
+    # Only an attempt to connect leaves what it was made with.
+    return cause.pgconn is None and not isinstance(cause, psycopg.errors.ConnectionTimeout)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Turn the exception at hand into a response: 503 with Retry-After if it passes, else 500.
 
     Django calls this with the exception still being handled, wherever it came from: view, template or middleware.
     """
     error = sys.exc_info()[1]
-    passing = is_passing(error)
+    passing, lost = is_passing(error), is_connection_lost(error)
     if passing:
         # Whatever state the connection is in, the next request on this thread gets a new one.
         connection.close()
@@ -37,4 +59,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
     )
     if not passing:
         return HttpResponse(content, status=500)
-    return HttpResponse(content, status=503, headers={"Retry-After": str(settings.RETRY_AFTER_SECONDS)})
+    answer = ConnectionLostResponse if lost else HttpResponse
+    return answer(content, status=503, headers={"Retry-After": str(settings.RETRY_AFTER_SECONDS)})

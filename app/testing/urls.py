@@ -1,12 +1,13 @@
-"""The project's addresses, and two that misbehave on purpose."""
+"""The project's addresses, and some that misbehave on purpose."""
 
 from __future__ import annotations
 
 import time
 
-from django.db import connection
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 
 from exchange.urls import handler500
 from exchange.urls import urlpatterns as exchange_urlpatterns
@@ -28,4 +29,18 @@ def query(_request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(row[0]))
 
 
-urlpatterns = [*exchange_urlpatterns, path("testing/slow", slow), path("testing/query", query)]
+@csrf_exempt
+def wait(request: HttpRequest) -> HttpResponse:
+    """Let the database wait for so many seconds, and say which of its processes did."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid(), pg_sleep(%s)", [float(request.GET["seconds"])])
+        row = cursor.fetchone()
+    return HttpResponse(str(row[0]))
+
+
+urlpatterns = [
+    *exchange_urlpatterns,
+    path("testing/slow", slow),
+    path("testing/query", query),
+    path("testing/wait", wait),
+]

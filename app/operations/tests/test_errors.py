@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import psycopg
 import pytest
 from django.db import DataError, InterfaceError, InternalError, OperationalError
@@ -35,6 +37,39 @@ def caused(error: Exception, cause: Exception) -> Exception:
 )
 def test_is_passing(error: BaseException | None, passing: bool) -> None:  # noqa: FBT001 - a column of the table
     assert errors.is_passing(error) is passing
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (caused(OperationalError(), psycopg.OperationalError("server closed the connection")), True),
+        (psycopg.InterfaceError("the connection is closed"), True),
+        (caused(OperationalError(), psycopg.errors.AdminShutdown()), True),
+        (caused(OperationalError(), psycopg.errors.CrashShutdown()), True),
+        (caused(OperationalError(), psycopg.errors.ConnectionFailure()), True),
+        (caused(InternalError(), psycopg.errors.ReadOnlySqlTransaction()), True),
+        # It couldn't be made.
+        (caused(OperationalError(), psycopg.errors.ConnectionTimeout()), False),
+        # Patience is needed, or another order.
+        (caused(OperationalError(), psycopg.errors.DeadlockDetected()), False),
+        (caused(OperationalError(), psycopg.errors.LockNotAvailable()), False),
+        (caused(OperationalError(), psycopg.errors.QueryCanceled()), False),
+        (OperationalError("of no connection"), False),
+        (ValueError("secret"), False),
+        (None, False),
+    ],
+)
+def test_is_connection_lost(error: BaseException | None, lost: bool) -> None:  # noqa: FBT001 - a column of the table
+    assert errors.is_connection_lost(error) is lost
+
+
+def test_refused_connection_is_not_a_lost_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(psycopg.OperationalError) as caught:
+        psycopg.connect(host="127.0.0.1", port=port, connect_timeout=2)
+    assert not errors.is_connection_lost(caught.value)
+    assert errors.is_passing(caught.value)
 
 
 @pytest.mark.parametrize("where", ["view", "middleware"])

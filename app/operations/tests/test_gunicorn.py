@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from testing.processes import Answer, Gunicorn, environment, manage
@@ -106,18 +107,62 @@ def test_database_goes_away_and_comes_back() -> None:
         database.remove()
 
 
-def test_connection_cut_between_requests_is_not_noticed(served_database: dict[str, str]) -> None:
-    import psycopg  # noqa: PLC0415
+def another_session(database: dict[str, str]) -> psycopg.Connection[tuple[int]]:
+    """Connect as the application does, beside it."""
+    return psycopg.connect(
+        host=database["DATABASE_HOST"],
+        port=database["DATABASE_PORT"],
+        user=database["DATABASE_USER"],
+        password=database["DATABASE_PASSWORD"],
+        dbname="postgres",
+        autocommit=True,
+    )
 
+
+def end_waiting(database: dict[str, str]) -> int:
+    """End the server process that waits for a request, and return its number."""
+    deadline = time.monotonic() + 10
+    with another_session(database) as other:
+        while True:
+            found = other.execute(
+                "SELECT pid, pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            ).fetchone()
+            if found:
+                return found[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "times", "status"),
+    [
+        ("GET", {}, 1, 200),
+        ("GET", {}, 2, 503),
+        ("POST", {"Idempotency-Key": "only-once-1"}, 1, 200),
+        ("POST", {}, 1, 503),
+    ],
+)
+def test_connection_cut_during_a_request(
+    served_database: dict[str, str], method: str, headers: dict[str, str], times: int, status: int
+) -> None:
+    with Gunicorn(served_database | {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1"}) as running:
+        answers: list[Answer] = []
+        path = "/testing/wait?seconds=2"
+        under_way = threading.Thread(target=lambda: answers.append(running.send(method, path, headers)))
+        under_way.start()
+        ended = [end_waiting(served_database) for _ in range(times)]
+        under_way.join()
+        assert answers[0].status == status
+        # Done by another process of the server than the one that was ended.
+        assert status == 503 or int(answers[0].body) not in ended
+        repeated = [line["outcome"] for line in running.logs() if line["event"] == "request_repeated"]
+        assert repeated == {(1, 200): ["answered"], (2, 503): ["failed"], (1, 503): []}[times, status]
+
+
+def test_connection_cut_between_requests_is_not_noticed(served_database: dict[str, str]) -> None:
     with Gunicorn(served_database | {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1"}) as running:
         first = running.get("/testing/query").body
-        with psycopg.connect(
-            host=served_database["DATABASE_HOST"],
-            port=served_database["DATABASE_PORT"],
-            user=served_database["DATABASE_USER"],
-            password=served_database["DATABASE_PASSWORD"],
-            dbname="postgres",
-        ) as other:
+        with another_session(served_database) as other:
             other.execute("SELECT pg_terminate_backend(%s)", [int(first)])
         again = running.get("/testing/query")
         assert again.status == 200
