@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from conftest import Cluster, eventually, no_secret_in, run_playbook
+import yaml
+from conftest import PROJECT, Cluster, eventually, no_secret_in, run_playbook
 from kubernetes.client import CoreV1Api
 from kubernetes.stream import stream
 
@@ -233,6 +234,17 @@ def test_standbys_serve_reads_alone(client: Client) -> None:
     code, output = client.psql("INSERT INTO kept DEFAULT VALUES", *arguments)
     assert code != 0
     assert "read-only transaction" in output
+
+
+def test_a_poolers_connection_leaves_a_standby(client: Client) -> None:
+    """What PgBouncer says on each new connection, as the application's own login, which has the owner's role."""
+    variables = yaml.safe_load((PROJECT / "roles" / "postgres" / "vars" / "main.yml").read_text())
+    said = f"SET lock_timeout = '5s'; {variables['__postgres_pgbouncer_leave_standby']}"
+    code, answer = client.psql(said, "-h", f"postgres-ro.{DATABASE}.svc")
+    assert code != 0
+    assert "terminating connection due to administrator command" in answer
+    code, answer = client.psql(said, "-c", "SELECT current_user || ' ' || current_setting('lock_timeout')")
+    assert (code, answer.strip()) == (0, "exchange 5s"), answer
 
 
 def test_a_deleted_primary_comes_back_with_its_name_and_data(cluster: Cluster, client: Client, row: str) -> None:

@@ -246,6 +246,8 @@ class Load:
             if time.monotonic() + wait - started > self._plan.give_up_after_seconds:
                 self._record.write("gave up", key=key, kind=kind, trader=seat.trader.username, tries=tries)
                 return None, time.monotonic() - started, tries
+            # While it waits the other end may go; a new connection meets what is there then.
+            seat.client.close()
             with self.tally.waiting():
                 time.sleep(wait)
 

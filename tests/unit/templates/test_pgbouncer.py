@@ -25,7 +25,7 @@ def test_the_database_and_the_settings_of_its_sessions() -> None:
     assert configuration("policies")["databases"]["exchange"] == (
         "host=postgres-rw.exchange-database.svc port=5432 dbname=exchange connect_query='SET lock_timeout = ''5s''; "
         "SET statement_timeout = ''15s''; SET idle_in_transaction_session_timeout = ''60s''; "
-        "SELECT pg_terminate_backend(pg_backend_pid()) WHERE pg_is_in_recovery()'"
+        "SET LOCAL ROLE NONE; SELECT pg_terminate_backend(pg_backend_pid()) WHERE pg_is_in_recovery()'"
     )
 
 
