@@ -18,6 +18,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,7 @@ def tally(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what a record of trade_load says: requests by how many tries they needed, and why tries failed."""
     tries: Counter[str] = Counter()
     failures: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
     slowest = 0.0
     for event in events:
         if event["event"] == "try":
@@ -187,10 +189,14 @@ def tally(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             failures[str(event["failure"])] += 1
         elif event["event"] == "answered":
             slowest = max(slowest, event["seconds"])
+            if event["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                errors[str(event["status"])] += 1
     return {
         "requests": len(tries),
         "by_tries": {str(number): count for number, count in sorted(Counter(tries.values()).items())},
         "failures": dict(failures),
+        # Answers that tell a client not to try again, and are our fault.
+        "server_errors": dict(errors),
         "slowest_answer_seconds": round(slowest, 2),
     }
 
@@ -239,9 +245,10 @@ def main() -> int:
         RESULTS.write_text(json.dumps(found, indent=1))
         say(f"    {json.dumps({k: v for k, v in found[-1].items() if k not in ('operation', 'verdict')})}")
     noticed = [
-        f"{one['operation']}: {one['by_tries']} tries"
+        f"{one['operation']}: {one['by_tries']} tries, {one.get('server_errors', {})}"
         for one in found
         if max(map(int, one["by_tries"]), default=0) > OPERATIONS[one["operation"].removesuffix(POOLED)][1]
+        or one.get("server_errors")
     ]
     for line in noticed:
         say(f"NOTICED: {line}")

@@ -10,8 +10,8 @@ from prove.under_load import tally
 TRY, FAILED = {"event": "try"}, {"event": "failed"}
 
 
-def answered(key: str, seconds: float = 0.01) -> dict[str, Any]:
-    return {"event": "answered", "key": key, "seconds": seconds}
+def answered(key: str, seconds: float = 0.01, status: int = 201) -> dict[str, Any]:
+    return {"event": "answered", "key": key, "seconds": seconds, "status": status}
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,12 @@ def test_tally(
     assert found["failures"] == failures
     assert found["slowest_answer_seconds"] == slowest
     assert found["requests"] == sum(by_tries.values())
+
+
+def test_our_own_faults_are_counted() -> None:
+    events = [TRY | {"key": key} for key in "abc"] + [
+        answered("a"),
+        answered("b", status=409),
+        answered("c", status=500),
+    ]
+    assert tally(events)["server_errors"] == {"500": 1}
