@@ -25,7 +25,8 @@ def is_passing(error: BaseException | None) -> bool:
     """Say whether the same request may succeed in a moment: no connection, failover, lock or statement timeout."""
     if isinstance(error, (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)):
         return True
-    return isinstance(error, DatabaseError) and isinstance(error.__cause__, READ_ONLY)
+    cause = _cause(error)
+    return isinstance(cause, READ_ONLY) or _is_out_of_step(cause)
 
 
 def is_connection_lost(error: BaseException | None) -> bool:
@@ -33,8 +34,8 @@ def is_connection_lost(error: BaseException | None) -> bool:
 
     A connection that couldn't be made isn't meant: the next attempt would most likely fail as well.
     """
-    cause = error.__cause__ if isinstance(error, (DatabaseError, InterfaceError)) else error
-    if isinstance(cause, READ_ONLY):
+    cause = _cause(error)
+    if isinstance(cause, READ_ONLY) or _is_out_of_step(cause):
         return True
     if not isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)):
         return False
@@ -42,6 +43,16 @@ def is_connection_lost(error: BaseException | None) -> bool:
         return cause.sqlstate in ENDING or cause.sqlstate.startswith("08")
     # Only an attempt to connect leaves what it was made with.
     return cause.pgconn is None and not isinstance(cause, psycopg.errors.ConnectionTimeout)
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """Return psycopg's error, which Django's wraps."""
+    return error.__cause__ if isinstance(error, (DatabaseError, InterfaceError)) else error
+
+
+def _is_out_of_step(error: BaseException | None) -> bool:
+    """Say whether psycopg got answers that don't fit its questions: a pooler's last words and its server's."""
+    return isinstance(error, psycopg.InternalError) and error.sqlstate is None
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

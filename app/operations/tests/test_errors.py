@@ -29,6 +29,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (caused(OperationalError(), psycopg.errors.LockNotAvailable()), True),
         (caused(OperationalError(), psycopg.errors.AdminShutdown()), True),
         (caused(InternalError(), psycopg.errors.ReadOnlySqlTransaction()), True),
+        (caused(InternalError(), psycopg.InternalError("received 2 results from command 'COMMIT'")), True),
+        (caused(InternalError(), psycopg.errors.InternalError_()), False),
         (caused(InternalError(), psycopg.errors.InvalidCursorName()), False),
         (DataError("numeric field overflow"), False),
         (ValueError("secret"), False),
@@ -48,6 +50,8 @@ def test_is_passing(error: BaseException | None, passing: bool) -> None:  # noqa
         (caused(OperationalError(), psycopg.errors.CrashShutdown()), True),
         (caused(OperationalError(), psycopg.errors.ConnectionFailure()), True),
         (caused(InternalError(), psycopg.errors.ReadOnlySqlTransaction()), True),
+        (caused(InternalError(), psycopg.InternalError("received 2 results from command 'COMMIT'")), True),
+        (caused(InternalError(), psycopg.errors.InternalError_()), False),
         # It couldn't be made.
         (caused(OperationalError(), psycopg.errors.ConnectionTimeout()), False),
         # Patience is needed, or another order.
