@@ -24,6 +24,8 @@ def ready(**variables: Any) -> None:
     """Make the cluster and install the platform with these variables, as far as they aren't there."""
     os.environ["PATH"] = f"{PROJECT}/.venv/bin:{os.environ['PATH']}"
     os.environ["ANSIBLE_FORCE_COLOR"] = "0"
+    # A failure here ends with a run's last lines; all of them are there.
+    os.environ["ANSIBLE_LOG_PATH"] = str(PROJECT / "build" / "prove" / "ansible.log")
     docker.ensure()
     kind.up(CLUSTER)
     s3.start(CLUSTER)
