@@ -27,6 +27,13 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_POLICY, "poddisruptionbudgets"),
     ],
     "postgres_backup": [(_BATCH, "cronjobs"), (_APPS, "deployments"), (_NET, "networkpolicies")],
+    "monitoring": [
+        (_APPS, "statefulsets"),
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+        (_NET, "networkpolicies"),
+        (_POLICY, "poddisruptionbudgets"),
+    ],
     "exchange_app": [
         (_APPS, "deployments"),
         (_NET, "ingresses"),
@@ -44,6 +51,8 @@ _BESIDE: dict[str, list[tuple[str, str, str]]] = {
 }
 _CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
     "ingress_nginx": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings"), (_NET, "ingressclasses")],
+    # With monitoring_cluster_metrics.
+    "monitoring": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings")],
 }
 # What a role does beside applying objects: (verb, resource, subresource) of the core API group.
 _ALSO: dict[str, list[tuple[str, str, str]]] = {
