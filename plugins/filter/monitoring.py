@@ -1,11 +1,11 @@
-"""Filters of roles/monitoring. Each is documented in plugin_utils/monitoring.py."""
+"""Filters of roles/monitoring. Each is documented in plugin_utils/monitoring.py or slo.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import monitoring
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import monitoring, slo
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.objects import plain
 
 
@@ -21,5 +21,7 @@ class FilterModule:
         return {
             "alertmanager_configuration": _on_plain_data(monitoring.configuration),
             "remote_write_secrets": _on_plain_data(monitoring.remote_write_secrets),
+            "probe_targets": _on_plain_data(monitoring.probe_targets),
+            "slo_rules": _on_plain_data(slo.rules),
             "namespace_peers": monitoring.namespace_peers,
         }

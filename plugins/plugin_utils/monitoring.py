@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 # The severities that rules carry, the worst first.
 SEVERITIES = ("critical", "warning", "info")
@@ -15,11 +16,13 @@ KINDS = {
     "pagerduty": ("routing_key",),
 }
 WATCHDOG = "Watchdog"
+# Fires while tasks/drill.yml runs, and is told to its pod alone.
+DRILL = "AlertDrill"
 _NOBODY = "nobody"
 
 
 def configuration(
-    receivers: Sequence[Mapping[str, Any]], watchdog: Mapping[str, Any], repeat_hours: int, site: str
+    receivers: Sequence[Mapping[str, Any]], watchdog: Mapping[str, Any], repeat_hours: int, site: str, drill: str
 ) -> dict[str, Any]:
     """Return what Alertmanager reads.
 
@@ -31,6 +34,7 @@ def configuration(
         watchdog: ``monitoring_watchdog``: url and bearer_token, or nothing.
         repeat_hours: after how many hours an alert that lasts is told again.
         site: what e-mails' subjects begin with.
+        drill: the address at which the drill waits for its alert.
     """
     told = [
         {
@@ -43,7 +47,19 @@ def configuration(
     always: dict[str, Any] = {"receiver": WATCHDOG if watchdog else _NOBODY, "matchers": [f"alertname={WATCHDOG}"]}
     if watchdog:
         always |= {"group_wait": "0s", "group_interval": "5m", "repeat_interval": "5m"}
-    made = [{"name": _NOBODY}, *({"name": one["name"], **_receiver(one, site)} for one in receivers)]
+    tried = {
+        "receiver": DRILL,
+        "matchers": [f"alertname={DRILL}"],
+        "group_by": ["drill"],
+        "group_wait": "0s",
+        "group_interval": "5s",
+    }
+    made: list[dict[str, Any]] = [
+        {"name": _NOBODY},
+        # Its pod is gone when the alert is.
+        {"name": DRILL, "webhook_configs": [{"url": drill, "send_resolved": False}]},
+    ]
+    made += [{"name": one["name"], **_receiver(one, site)} for one in receivers]
     if watchdog:
         made.append({"name": WATCHDOG, "webhook_configs": [{**_webhook(watchdog), "send_resolved": False}]})
     return {
@@ -53,13 +69,13 @@ def configuration(
             "group_wait": "30s",
             "group_interval": "5m",
             "repeat_interval": f"{repeat_hours}h",
-            "routes": [always, *told],
+            "routes": [always, tried, *told],
         },
         "inhibit_rules": [
             {
                 "source_matchers": [f"severity={worse}"],
                 "target_matchers": [f"severity=~{'|'.join(SEVERITIES[rank:])}"],
-                "equal": ["alertname", "namespace"],
+                "equal": ["alertname", "namespace", "slo"],
             }
             for rank, worse in enumerate(SEVERITIES[:-1], 1)
         ],
@@ -71,6 +87,31 @@ def remote_write_secrets(remotes: Sequence[Mapping[str, Any]]) -> dict[str, str]
     """Return the file that each remote store's password or token is mounted as, of those that ask for one."""
     found = {f"remote-{remote['name']}": remote.get("password") or remote.get("bearer_token") for remote in remotes}
     return {name: secret for name, secret in found.items() if secret}
+
+
+def probe_targets(probes: Sequence[Mapping[str, Any]], own_hosts: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what Prometheus has probed, as static_configs: what is connected to, and labels that say how.
+
+    Args:
+        probes: ``monitoring_probes``: name, url, and through, a host to connect to instead of the URL's.
+        own_hosts: hosts whose certificate is signed by a CA of ours.
+    """
+    return [_probe_target(probe, own_hosts) for probe in probes]
+
+
+def _probe_target(probe: Mapping[str, Any], own_hosts: Sequence[str]) -> dict[str, Any]:
+    parts = urlsplit(probe["url"])
+    labels = {
+        "probe": probe["name"],
+        "instance": probe["url"],
+        "__param_module": "own" if parts.hostname in own_hosts else "public",
+    }
+    if not probe.get("through"):
+        return {"targets": [probe["url"]], "labels": labels}
+    # The exporter asks for this host, and expects a certificate of it.
+    labels["__param_hostname"] = parts.hostname
+    port = f":{parts.port}" if parts.port else ""
+    return {"targets": [parts._replace(netloc=f"{probe['through']}{port}").geturl()], "labels": labels}
 
 
 def namespace_peers(namespaces: Sequence[str]) -> list[dict[str, str]]:
@@ -93,7 +134,11 @@ def _receiver(receiver: Mapping[str, Any], site: str) -> dict[str, Any]:
         "email_configs": [
             {
                 **{key: email[key] for key in KINDS["email"]},
-                **({"auth_username": email["username"], "auth_password": email["password"]} if email.get("username") else {}),
+                **(
+                    {"auth_username": email["username"], "auth_password": email["password"]}
+                    if email.get("username")
+                    else {}
+                ),
                 "headers": {"Subject": subject},
                 "send_resolved": True,
             }

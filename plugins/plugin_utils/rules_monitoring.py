@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import checks
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import checks, slo
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.monitoring import KINDS, SEVERITIES
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.preflight import HIDDEN, Finding
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity import parse_quantity
@@ -16,6 +16,7 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.rules_post
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _SMARTHOST = re.compile(r"[^\s:]+:[0-9]{1,5}")
+_OWN_NAME = "expected a name of its own: lower-case letters, digits and '-'"
 _QUANTITIES = {
     "volume_size": "1Gi",
     "prometheus_cpu_request": "10m",
@@ -24,6 +25,15 @@ _QUANTITIES = {
     "alertmanager_cpu_request": "1m",
     "alertmanager_memory_request": "32Mi",
     "alertmanager_memory_limit": "64Mi",
+    "node_exporter_cpu_request": "1m",
+    "node_exporter_memory_request": "16Mi",
+    "node_exporter_memory_limit": "32Mi",
+    "blackbox_cpu_request": "1m",
+    "blackbox_memory_request": "16Mi",
+    "blackbox_memory_limit": "32Mi",
+    "kube_state_metrics_cpu_request": "1m",
+    "kube_state_metrics_memory_request": "32Mi",
+    "kube_state_metrics_memory_limit": "64Mi",
 }
 
 
@@ -46,13 +56,13 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
     check("kubelet_port", checks.port(value("kubelet_port")))
     for name, least in _QUANTITIES.items():
         check(name, checks.quantity(value(name), least))
-    for name in ("api_server_ports", "receivers_ports", "collected_ports"):
+    for name in ("api_server_ports", "receivers_ports", "collected_ports", "probes_ports"):
         found += [
             Finding(f"monitoring_{name}[{index}]", port, problem)
             for index, port in enumerate(value(name))
             if (problem := checks.port(port))
         ]
-    for name in ("receivers_to", "readers"):
+    for name in ("receivers_to", "readers", "probes_to"):
         found += peer_errors(f"monitoring_{name}", value(name))
     found += [
         Finding(f"monitoring_namespaces[{index}]", name, problem)
@@ -69,6 +79,8 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
     found += _watchdog_errors(value("watchdog"))
     found += _remote_errors(value("remote_write"))
     found += _rule_file_errors(value("rules"))
+    found += _probe_errors(value("probes"))
+    found += _objective_errors(value("slos"))
     return found or _sizes(values)
 
 
@@ -122,6 +134,33 @@ def _watchdog_errors(watchdog: Mapping[str, Any]) -> list[Finding]:
     return [Finding("monitoring_watchdog.url", HIDDEN, problem)] if problem else []
 
 
+def _probe_errors(probes: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return what is wrong with the addresses that are probed."""
+    found = []
+    names = [probe["name"] for probe in probes]
+    for index, probe in enumerate(probes):
+        path = f"monitoring_probes[{index}]"
+        if checks.dns_label(probe["name"]) or probe["name"] in names[:index]:
+            found.append(Finding(f"{path}.name", probe["name"], _OWN_NAME))
+        if problem := web_address(probe["url"]):
+            found.append(Finding(f"{path}.url", probe["url"], problem))
+        if probe.get("through") and (problem := checks.host_or_address(probe["through"])):
+            found.append(Finding(f"{path}.through", probe["through"], problem))
+    return found
+
+
+def _objective_errors(objectives: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return what is wrong with what is promised to users."""
+    found = []
+    names = [objective["name"] for objective in objectives]
+    for index, objective in enumerate(objectives):
+        path = f"monitoring_slos[{index}]"
+        if checks.dns_label(objective["name"]) or objective["name"] in names[:index]:
+            found.append(Finding(f"{path}.name", objective["name"], _OWN_NAME))
+        found += [Finding(f"{path}.{key}", objective[key], problem) for key, problem in slo.errors(objective).items()]
+    return found
+
+
 def _remote_errors(remotes: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Return what is wrong with where samples go besides."""
     found = []
@@ -129,7 +168,7 @@ def _remote_errors(remotes: Sequence[Mapping[str, Any]]) -> list[Finding]:
     for index, remote in enumerate(remotes):
         path = f"monitoring_remote_write[{index}]"
         if checks.dns_label(remote["name"]) or remote["name"] in names[:index]:
-            found.append(Finding(f"{path}.name", remote["name"], "expected a name of its own, as of a Kubernetes object"))
+            found.append(Finding(f"{path}.name", remote["name"], _OWN_NAME))
         if problem := web_address(remote["url"]):
             found.append(Finding(f"{path}.url", remote["url"], problem))
         if remote.get("username") and remote.get("bearer_token"):
@@ -156,7 +195,7 @@ def _rule_file_errors(files: Mapping[str, Any]) -> list[Finding]:
 def _sizes(values: Mapping[str, Any]) -> list[Finding]:
     """Return what does not fit together, once every single value is right."""
     found = []
-    for part in ("prometheus", "alertmanager"):
+    for part in ("prometheus", "alertmanager", "node_exporter", "blackbox", "kube_state_metrics"):
         request, limit = (f"monitoring_{part}_memory_{kind}" for kind in ("request", "limit"))
         if parse_quantity(values[request]) > parse_quantity(values[limit]):
             found.append(Finding(request, values[request], f"expected at most {limit}, {values[limit]}"))

@@ -19,9 +19,20 @@ GOOD: dict[str, Any] = {
     **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
     "monitoring_storage_class": "",
     "monitoring_external_labels": {"cluster": "exchange"},
+    "monitoring_probes": [],
+    "monitoring_probes_to": [],
+    "monitoring_slos": [],
 }
 HOOK = {"name": "hook", "webhook": {"url": "https://hooks.example.com/SECRET"}}
 MAIL = {"to": "a@example.com", "from": "b@example.com", "smarthost": "mail.example.com:587"}
+PROBE = {"name": "app", "url": "https://exchange.example.com/readyz", "through": "ingress.example.svc"}
+SLO = {
+    "name": "good",
+    "objective_percent": 99.9,
+    "window_days": 30,
+    "good": "rate(a[$window])",
+    "total": "rate(b[$window])",
+}
 REMOTE = {"name": "far", "url": "https://figures.example.com/write"}
 
 
@@ -39,6 +50,8 @@ def errors(changed: dict[str, Any]) -> list[str]:
         {"watchdog": {"url": "http://10.0.0.1:8080/alive", "bearer_token": "t"}},
         {"remote_write": [REMOTE, {**REMOTE, "name": "b", "bearer_token": "t"}]},
         {"rules": {"own": "groups: []"}},
+        {"probes": [PROBE, {"name": "b", "url": "http://10.0.0.1"}], "probes_to": [{"cidr": "10.0.0.0/8"}]},
+        {"slos": [SLO, {**SLO, "name": "b", "objective_percent": 50}]},
         {"alertmanager_replicas": 3, "prometheus_replicas": 2},
     ],
 )
@@ -62,8 +75,8 @@ def test_allowed(changed: dict[str, Any]) -> None:
         ("namespaces", ["Shop"], "_namespaces[0] is 'Shop': expected lower-case letters"),
         ("external_labels", {"replica": "a"}, "_external_labels is"),
         ("external_labels", {"a-b": "c"}, "expected names of letters, digits and '_'"),
-        ("receivers_to", [{"cidr": "everywhere"}], "_receivers_to[0] is {\"cidr\": \"everywhere\"}: expected a network"),
-        ("readers", [{"cidr": "10.0.0.0/99"}], "_readers[0] is {\"cidr\": \"10.0.0.0/99\"}: expected a network"),
+        ("receivers_to", [{"cidr": "everywhere"}], '_receivers_to[0] is {"cidr": "everywhere"}: expected a network'),
+        ("readers", [{"cidr": "10.0.0.0/99"}], '_readers[0] is {"cidr": "10.0.0.0/99"}: expected a network'),
         ("receivers", [{"name": "hook", "webhook": {}}], "_receivers[0].webhook.url is"),
         ("receivers", [{"name": "hook", "webhook": {"bearer_token": "t"}}], "_receivers[0].webhook.url is"),
         ("receivers", [{"name": "hook"}], "expected exactly one of webhook, slack, email, pagerduty"),
@@ -81,6 +94,22 @@ def test_allowed(changed: dict[str, Any]) -> None:
         ("remote_write", [REMOTE, REMOTE], "_remote_write[1].name is"),
         ("remote_write", [{**REMOTE, "username": "u"}], "expected a username and a password, or neither"),
         ("remote_write", [{**REMOTE, "username": "u", "password": "p", "bearer_token": "t"}], "or a token"),
+        (
+            "probes",
+            [{**PROBE, "url": "exchange.example.com"}],
+            "_probes[0].url is 'exchange.example.com': expected an address",
+        ),
+        ("probes", [PROBE, PROBE], "_probes[1].name is 'app': expected a name of its own"),
+        ("probes", [{**PROBE, "through": "a b"}], "_probes[0].through is 'a b': expected a host name"),
+        ("probes_to", [{"cidr": "everywhere"}], "_probes_to[0] is"),
+        ("probes_ports", [0], "_probes_ports[0] is 0: expected 1 to 65535"),
+        ("slos", [{**SLO, "objective_percent": 100}], "_slos[0].objective_percent is 100"),
+        ("slos", [{**SLO, "objective_percent": 0}], "_slos[0].objective_percent is 0"),
+        ("slos", [{**SLO, "objective_percent": -1}], "expected more than 0 and less than 100"),
+        ("slos", [{**SLO, "window_days": 1}], "_slos[0].window_days is 1: expected 7 to 90"),
+        ("slos", [{**SLO, "good": "rate(a[5m])"}], "_slos[0].good is 'rate(a[5m])': expected a query with [$window]"),
+        ("slos", [SLO, SLO], "_slos[1].name is 'good': expected a name of its own"),
+        ("kube_state_metrics_memory_request", "1Gi", "expected at most monitoring_kube_state_metrics_memory_limit"),
         ("rules", {"own": "nothing"}, "_rules.own is"),
         ("rules", {"own": "groups: {"}, "expected the name of a file without its ending"),
         ("prometheus_memory_request", "4Gi", "_prometheus_memory_request is '4Gi': expected at most"),
