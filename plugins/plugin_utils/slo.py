@@ -55,9 +55,7 @@ def errors(objective: Mapping[str, Any]) -> dict[str, str]:
     """Return what is wrong with an objective: the key, and what was expected."""
     found = {}
     if not 0 < objective["objective_percent"] < 100:  # noqa: PLR2004
-        found["objective_percent"] = (
-            "expected more than 0 and less than 100: with 100 a single error breaks it for good"
-        )
+        found["objective_percent"] = "expected more than 0 and less than 100: at 100 a single error breaks it"
     if not 7 <= objective["window_days"] <= 90:  # noqa: PLR2004
         found["window_days"] = "expected 7 to 90"
     for key in ("good", "total"):
@@ -118,8 +116,8 @@ def _alerts(objective: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "labels": {"severity": burn.severity, "slo": name, "window": burn.long},
                 "annotations": {
                     "summary": (
-                        f"{{{{ $value | humanizePercentage }}}} of all requests within {burn.long} missed the objective "
-                        f"{name} ({percent:g} % in {days} days): at least {factor:g} times what it allows."
+                        f"{{{{ $value | humanizePercentage }}}} of all requests within {burn.long} missed the "
+                        f"objective {name} ({percent:g} % in {days} days): at least {factor:g} times what it allows."
                     ),
                     "runbook": RUNBOOK,
                 },

@@ -30,9 +30,9 @@ OWNED = {
     "backup": PROJECT / "images" / "backup",
     "exchange": PROJECT,
 }
-# Others' programs that run here without a registry, from their Go modules: the image's program, and where it expects it.
+# Others' images that are built where they can't be pulled: from Go modules, whose version is the tag's,
 FROM_GO = {"prometheus": "prometheus", "node_exporter": "node_exporter"}
-# From Debian's packages, whose version is another one than that which the platform names: the tag that is true.
+# and from Debian's packages, which have another version than the platform names: the tag that is true.
 FROM_DEBIAN = {"alertmanager": "v0.28.1", "blackbox_exporter": "v0.26.0"}
 
 
