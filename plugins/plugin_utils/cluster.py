@@ -27,6 +27,14 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_POLICY, "poddisruptionbudgets"),
     ],
     "postgres_backup": [(_BATCH, "cronjobs"), (_APPS, "deployments"), (_NET, "networkpolicies")],
+    "monitoring": [
+        (_APPS, "statefulsets"),
+        (_APPS, "deployments"),
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+        (_NET, "networkpolicies"),
+        (_POLICY, "poddisruptionbudgets"),
+    ],
     "exchange_app": [
         (_APPS, "deployments"),
         (_NET, "ingresses"),
@@ -41,9 +49,21 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
 # What a role creates in the namespaces of others, if they are there: component -> (its namespace, API group, resource).
 _BESIDE: dict[str, list[tuple[str, str, str]]] = {
     "postgres_backup": [("postgres", _BATCH, "cronjobs"), ("exchange_app", _BATCH, "cronjobs")],
+    # Prometheus finds pods, and kube-state-metrics what is there.
+    "monitoring": [
+        (other, _RBAC, resource)
+        for other in ("ingress_nginx", "postgres", "exchange_app", "postgres_backup")
+        for resource in ("roles", "rolebindings")
+    ],
+}
+# The same in the namespace of what runs on every node.
+_ON_NODES: dict[str, list[tuple[str, str]]] = {
+    "monitoring": [(_APPS, "daemonsets"), (_RBAC, "roles"), (_RBAC, "rolebindings"), (_NET, "networkpolicies")],
 }
 _CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
     "ingress_nginx": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings"), (_NET, "ingressclasses")],
+    # With monitoring_cluster_metrics.
+    "monitoring": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings")],
 }
 # What a role does beside applying objects: (verb, resource, subresource) of the core API group.
 _ALSO: dict[str, list[tuple[str, str, str]]] = {
@@ -56,12 +76,15 @@ _ALSO: dict[str, list[tuple[str, str, str]]] = {
 }
 
 
-def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -> list[dict[str, str]]:
+def access_questions(
+    components: Sequence[str], namespaces: Mapping[str, str], node_agents: str
+) -> list[dict[str, str]]:
     """Return what to ask the API with SelfSubjectAccessReviews: the resourceAttributes of each.
 
     Args:
         components: enabled roles.
         namespaces: enabled role -> its namespace.
+        node_agents: namespace of what runs on every node.
     """
     questions = [
         {"verb": verb, "group": _CORE, "resource": resource}
@@ -80,6 +103,10 @@ def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -
             if other in components
         ]
         questions += [
+            {"verb": "patch", "group": group, "resource": resource, "namespace": node_agents}
+            for group, resource in _ON_NODES.get(component, [])
+        ]
+        questions += [
             {"verb": verb, "group": _CORE, "resource": resource, "subresource": subresource, "namespace": namespace}
             for verb, resource, subresource in _ALSO.get(component, [])
         ]
@@ -87,7 +114,8 @@ def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -
             {"verb": "patch", "group": group, "resource": resource}
             for group, resource in _CLUSTER_WIDE.get(component, [])
         ]
-    return questions
+    # Several components may need the same.
+    return [dict(question) for question in dict.fromkeys(tuple(question.items()) for question in questions)]
 
 
 def minor(version: str) -> tuple[int, int]:

@@ -249,6 +249,8 @@ def load(cluster: Cluster, names: list[str] | None = None) -> None:
     wanted = [images.build_owned(name) for name in names or images.OWNED]
     if names is None and not images.registry_reachable():
         wanted.append(images.build_standin())
+        if cluster is CLUSTERS["demo"]:  # Molecule's scenarios install no monitoring
+            wanted += images.build_others()
     marks = {}
     for reference in wanted:
         identity = run(["docker", "image", "inspect", "--format", "{{.Id}}", reference]).strip()
@@ -320,7 +322,23 @@ def describe(cluster: Cluster, kubeconfig: str, context: str) -> None:
         "exchange_app_helm_binary": str(tools() / "helm"),
     }
     if not os.environ.get("TEST_KUBECONFIG") and not images.registry_reachable():
-        facts["ingress_nginx_controller"] = "existing"
+        facts |= {
+            "ingress_nginx_controller": "existing",
+            "platform_images": images.image_map(),
+            # Its image can't be had.
+            "monitoring_kube_state_metrics": False,
+            # The ingress stand-in: it is collected, and the probe goes through it.
+            "monitoring_namespaces": ["ingress-standin"],
+            "monitoring_probes": [
+                {
+                    "name": "application",
+                    "url": "https://{{ platform_domain }}/readyz",
+                    "through": "traefik-standin.ingress-standin.svc",
+                }
+            ],
+            "monitoring_probes_to": [{"namespace": "ingress-standin"}],
+            "monitoring_probes_ports": [443, 8443],
+        }
     text = "---\n# Written by tests/cluster when it made the cluster.\n" + yaml.safe_dump(facts, sort_keys=False)
     (inventory(cluster) / "cluster.yml").write_text(text)
 

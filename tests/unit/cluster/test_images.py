@@ -89,3 +89,21 @@ def test_images_say_where_they_come_from(
     assert origins["postgres"] == origins["exchange"] == "built here"
     assert origins["nginx_ingress_f5"] == origins["nginx_ingress_community"] == controllers
     assert ("traefik_standin" in origins) is standin
+    assert origins["prometheus"] == origins["alertmanager"] == ("built here" if standin else "upstream")
+
+
+@pytest.mark.usefixtures("_undecided")
+def test_what_debian_has_carries_its_own_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of another version than its tag says would deceive whoever reads the tag."""
+    monkeypatch.setenv("REGISTRY", "no")
+    here = images.image_map()
+    for name, tag in images.FROM_DEBIAN.items():
+        assert here[name]["tag"] == tag
+        assert f"ARG VERSION={tag.removeprefix('v')}*" in (images.HERE / "images" / name / "Dockerfile").read_text()
+    for name, program in images.FROM_GO.items():
+        version = images.gobuild.programs()[program]
+        assert f"Version={here[name]['tag'].removeprefix('v')}" in version.ldflags
+    images.registry_reachable.cache_clear()
+    monkeypatch.setenv("REGISTRY", "yes")
+    upstream = images.image_map()
+    assert {name for name in here if here[name] != upstream[name]} == {*images.FROM_DEBIAN}

@@ -98,7 +98,15 @@ NAMESPACES = {"postgres": "data", "postgres_backup": "keep", "exchange_app": "sh
     ],
 )
 def test_backups_ask_for_cronjobs_wherever_they_make_them(components: list[str], places: set[str]) -> None:
-    asked = cluster.access_questions(components, NAMESPACES)
+    asked = cluster.access_questions(components, NAMESPACES, "agents")
     assert {one["namespace"] for one in asked if one["resource"] == "cronjobs"} == places
     # Nothing is asked twice.
+    assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
+
+
+def test_monitoring_asks_wherever_it_finds_pods_and_on_nodes() -> None:
+    asked = cluster.access_questions(["postgres", "monitoring"], {"postgres": "data", "monitoring": "watch"}, "agents")
+    places = {(one["resource"], one.get("namespace", "")) for one in asked}
+    assert {("rolebindings", place) for place in ("data", "watch", "agents")} <= places
+    assert {place for resource, place in places if resource == "daemonsets"} == {"agents"}
     assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
