@@ -203,7 +203,7 @@ def database() -> dict[str, Any]:
                         Query(f"exchange_connections_used{{{_HERE}}}", "{{pod}}"),
                         Query(f"max(exchange_connections_allowed{{{_HERE}}})", "allowed"),
                     ],
-                    [POD_LOGS],
+                    [HERE_LOGS],
                 ),
                 graph(
                     "Size",
