@@ -44,7 +44,9 @@ def errors(values: Values) -> list[Finding]:
         if problem:
             found.append(Finding(f"grafana_{name}", values[f"grafana_{name}"], problem))
 
-    check("admin_username", "" if _ACCOUNT.fullmatch(values["grafana_admin_username"]) else "expected letters and digits")
+    check(
+        "admin_username", "" if _ACCOUNT.fullmatch(values["grafana_admin_username"]) else "expected letters and digits"
+    )
     check("replicas", checks.between(values["grafana_replicas"], 1, 10))
     for name, least in _QUANTITIES.items():
         check(name, checks.quantity(values[f"grafana_{name}"], least))
@@ -76,7 +78,7 @@ def ingress_errors(values: Values) -> list[Finding]:
     controller = values.get("ingress_nginx_controller", "f5")
     if controller == "community" and "exchange_app" in values.get("platform_components", []):
         reason = "expected false, since ingress_nginx_controller is community, which serves a single namespace"
-        found.append(Finding("grafana_ingress", True, reason))
+        found.append(Finding("grafana_ingress", values["grafana_ingress"], reason))
     try:
         ingress_annotations(values["grafana_ingress_settings"], controller)
     except AnsibleFilterError as error:
@@ -107,9 +109,11 @@ def oidc_errors(oidc: Values) -> list[Finding]:
         for key in ("client_id", "client_secret")
         if not oidc.get(key)
     ]
-    for key in ("auth_url", "token_url", "api_url"):
-        if checks.https_url(oidc.get(key) or ""):
-            found.append(Finding(f"grafana_oidc.{key}", HIDDEN, "expected an address such as https://id.example.com/token"))
+    found += [
+        Finding(f"grafana_oidc.{key}", HIDDEN, "expected an address such as https://id.example.com/token")
+        for key in ("auth_url", "token_url", "api_url")
+        if checks.https_url(oidc.get(key) or "")
+    ]
     found += [
         Finding(f"grafana_oidc.{key}", HIDDEN, "expected one line without a double quote at its end")
         for key in ("name", "client_id", "scopes", "role_attribute_path")

@@ -90,23 +90,23 @@ def application() -> dict[str, Any]:
             ],
             "Objectives": [
                 graph(
-                    "Share of bad events, window by window",
+                    "Share of requests that missed an objective, window by window",
                     "percentunit",
-                    "Of each objective (slo). An alert fires when a long and a short window are both far "
-                    "above what the "
-                    "objective allows; the short one falls first when it is over.",
-                    [Query(f"slo:sli_error:ratio_rate{window}", "{{slo}} " + window) for window in _WINDOWS],
+                    "An alert fires when a long and a short window are both far above what the objective allows; "
+                    "the short one falls first when it is over.",
+                    [Query(f"slo:errors:ratio_rate{window}", "{{slo}} " + window) for window in _WINDOWS],
                     [HERE_LOGS, _FAILED],
                     width=12,
                 ),
                 graph(
-                    "Bad events in 3 days",
+                    "Error budget left",
                     "percentunit",
-                    "Above 1 - objective for long: stop what is risky, such as rollouts, and mend what "
-                    "spends the budget.",
-                    [Query("max by (slo) (slo:sli_error:ratio_rate3d)", "{{slo}}")],
-                    [HERE_LOGS],
+                    "Of what an objective allows in its whole window. Near 0: stop what is risky, such as rollouts, "
+                    "and mend what spends it; below 0 it is broken.",
+                    [Query("slo:budget_left:ratio", "{{slo}}")],
+                    [HERE_LOGS, _FAILED],
                     width=12,
+                    below_zero=True,
                 ),
             ],
             "View by view": [

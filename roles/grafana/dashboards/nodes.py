@@ -158,12 +158,12 @@ def nodes() -> dict[str, Any]:
                     [
                         Query(
                             f"sum by (node) (rate(node_network_receive_bytes_total{{{_NODE}, "
-                            'device!="lo"}}[$__rate_interval]))',
+                            'device!="lo"}[$__rate_interval]))',
                             "{{node}} in",
                         ),
                         Query(
                             f"sum by (node) (rate(node_network_transmit_bytes_total{{{_NODE}, "
-                            'device!="lo"}}[$__rate_interval]))',
+                            'device!="lo"}[$__rate_interval]))',
                             "{{node}} out",
                         ),
                     ],
@@ -333,7 +333,7 @@ def pod() -> dict[str, Any]:
                     [
                         Query(
                             f"time() - max by (namespace, pod) (container_start_time_seconds{{{_THIS}, "
-                            'container!=""}})',
+                            'container!=""})',
                             "{{pod}}",
                         )
                     ],

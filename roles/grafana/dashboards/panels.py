@@ -147,6 +147,7 @@ def graph(
     *,
     width: int = 8,
     source: DataSourceRef = PROMETHEUS,
+    below_zero: bool = False,
 ) -> Builder[Panel]:
     """Return a graph over time; limits are drawn as lines."""
     panel = _common(timeseries_builders.Panel(), title, unit, what_to_do, links, (width, 8), source)
@@ -158,7 +159,7 @@ def graph(
     if limits:
         panel.thresholds(_thresholds(limits))
         panel.thresholds_style(common_builders.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
-    return panel.min(0)
+    return panel if below_zero else panel.min(0)
 
 
 def table(

@@ -23,7 +23,8 @@ _NO_METRICS = (
 )
 _WORD = re.compile(r"(?<![\w:.])([a-zA-Z_:][\w:]*)\b(?!\s*\()")
 _KEYWORDS = frozenset({"and", "or", "unless", "bool", "offset", "on", "by", "group_left", "group_right", "inf", "nan"})
-_OF_CLIENT = re.compile(r'\b(Counter|Gauge|Histogram)\(\s*(?:namespaced\(\s*)?"([a-z_]+)"')
+# Called with the name, or given to something that is.
+_OF_CLIENT = re.compile(r'\b(Counter|Gauge|Histogram)[(,]\s*"([a-z_]+)"')
 _ENDINGS = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}
 
 
@@ -59,7 +60,9 @@ def known() -> frozenset[str]:
         metrics = [(name, metric) for one in query["metrics"] for name, metric in one.items()]
         found |= {f"{prefix}_{name}" for name, metric in metrics if metric["usage"] != "LABEL"}
     found |= set(exporter.HELP)
-    found |= {name for source in load(str(HERE.relative_to(PROJECT) / "upstream.yml")).values() for name in source["names"]}
+    found |= {
+        name for source in load(str(HERE.relative_to(PROJECT) / "upstream.yml")).values() for name in source["names"]
+    }
     return frozenset(found)
 
 
@@ -76,14 +79,15 @@ def kept() -> dict[str, list[re.Pattern[str]]]:
         "container_": patterns("container"),
         "kubelet_": patterns("kubelet"),
         "node_": patterns("node"),
-        "kube_": patterns("state", "kube_state"),
+        "kube_": patterns("state"),
     }
     return {beginning: listed for beginning, listed in found.items() if listed}
 
 
 def is_collected(name: str) -> bool:
     """Say whether roles/monitoring keeps a metric."""
-    return all(
+    dropped = load("roles/monitoring/vars/main.yml").get("__monitoring_dropped_series", [])
+    return not any(re.fullmatch(pattern, name) for pattern in dropped) and all(
         any(pattern.fullmatch(name) for pattern in listed)
         for beginning, listed in kept().items()
         if name.startswith(beginning)

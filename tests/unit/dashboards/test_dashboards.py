@@ -17,7 +17,10 @@ from unit.rules.test_rules import promtool
 
 PANELS = [(uid, panel["title"], panel) for uid, content in dashboards().items() for panel in panels(content)]
 IDS = [f"{uid}: {title}" for uid, title, _ in PANELS]
-SOURCES = {source["uid"] for source in yaml.safe_load((PROJECT / "roles/grafana/vars/main.yml").read_text())["__grafana_own_sources"]}
+SOURCES = {
+    source["uid"]
+    for source in yaml.safe_load((PROJECT / "roles/grafana/vars/main.yml").read_text())["__grafana_own_sources"]
+}
 # A ConfigMap holds 1 MiB, with its metadata.
 LARGEST_BYTES = 900_000
 
@@ -119,7 +122,12 @@ def test_queries_use_variables_that_are_there_and_each_is_used(uid: str) -> None
 def test_panels_lie_side_by_side(uid: str) -> None:
     for one, other in combinations(dashboards()[uid]["panels"], 2):
         a, b = one["gridPos"], other["gridPos"]
-        apart = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"] or a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
+        apart = (
+            a["x"] + a["w"] <= b["x"]
+            or b["x"] + b["w"] <= a["x"]
+            or a["y"] + a["h"] <= b["y"]
+            or b["y"] + b["h"] <= a["y"]
+        )
         assert apart, (one["title"], other["title"])
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in dashboards()[uid]["panels"])
 

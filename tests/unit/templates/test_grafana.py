@@ -134,8 +134,14 @@ def test_the_way_in() -> None:
 @cache
 def policies() -> tuple[dict[str, Any], ...]:
     """Return what monitoring's namespace allows, with what Grafana opens."""
-    rendered = [*render("platform", "everything").objects, *render("monitoring", "default").objects, *render("grafana", "default").objects]
-    return tuple(item for item in rendered if item["kind"] == "NetworkPolicy" and item["metadata"]["namespace"] == NAMESPACE)
+    rendered = [
+        *render("platform", "everything").objects,
+        *render("monitoring", "default").objects,
+        *render("grafana", "default").objects,
+    ]
+    return tuple(
+        item for item in rendered if item["kind"] == "NetworkPolicy" and item["metadata"]["namespace"] == NAMESPACE
+    )
 
 
 def reaches(source: dict[str, Any], target: dict[str, Any], port: int) -> bool:

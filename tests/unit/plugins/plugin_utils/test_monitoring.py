@@ -11,7 +11,13 @@ HOOK = {"name": "hook", "webhook": {"url": "https://hooks.example.com/1", "beare
 MAIL = {
     "name": "mail",
     "severities": ["critical"],
-    "email": {"to": "a@example.com", "from": "b@example.com", "smarthost": "mail:587", "username": "u", "password": "p"},
+    "email": {
+        "to": "a@example.com",
+        "from": "b@example.com",
+        "smarthost": "mail:587",
+        "username": "u",
+        "password": "p",
+    },
 }
 
 
@@ -90,7 +96,9 @@ def test_the_watchdog_alone_hears_that_all_is_well() -> None:
     assert (first["receiver"], first["matchers"]) == ("Watchdog", ["alertname=Watchdog"])
     assert first["repeat_interval"] == "5m"
     assert "continue" not in first
-    assert receiver(made, "Watchdog")["webhook_configs"] == [{"url": "https://dead.example.com/man", "send_resolved": False}]
+    assert receiver(made, "Watchdog")["webhook_configs"] == [
+        {"url": "https://dead.example.com/man", "send_resolved": False}
+    ]
 
 
 def test_what_is_less_severe_is_not_told_besides() -> None:

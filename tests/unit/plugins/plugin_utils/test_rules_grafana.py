@@ -52,7 +52,10 @@ TRACES = {"name": "Traces", "uid": "traces", "type": "tempo", "url": "http://tem
 def errors(changed: dict[str, Any]) -> list[str]:
     values = {
         **copy.deepcopy(GOOD),
-        **{name if name.startswith(("platform_", "ingress_")) else f"grafana_{name}": v for name, v in changed.items()},
+        **{
+            name if name.startswith(("platform_", "ingress_nginx_")) else f"grafana_{name}": v
+            for name, v in changed.items()
+        },
     }
     return find_errors([PLATFORM, GRAFANA], values, names=list(values))
 
@@ -109,13 +112,19 @@ def test_allowed(changed: dict[str, Any]) -> None:
         ({"database": {**DATABASE, "ca": ""}}, "grafana_database.ca is (hidden): expected a value"),
         ({"database": {**DATABASE, "host": ""}}, "grafana_database.host is (hidden): expected a host name"),
         ({"database": {**DATABASE, "user": "a b"}}, "grafana_database.user is (hidden): expected letters"),
-        ({"datasources": [{**TRACES, "uid": "loki"}]}, "grafana_datasources[0].uid is 'loki': expected one that no other"),
+        (
+            {"datasources": [{**TRACES, "uid": "loki"}]},
+            "grafana_datasources[0].uid is 'loki': expected one that no other",
+        ),
         ({"datasources": [{**TRACES, "uid": "a b"}]}, "grafana_datasources[0].uid is 'a b': expected letters"),
-        ({"datasources": [TRACES, TRACES]}, "grafana_datasources[1].name is 'Traces': expected one that no other"),
+        (
+            {"datasources": [TRACES, {**TRACES, "uid": "other"}]},
+            "grafana_datasources[1].name is 'Traces': expected one that no other",
+        ),
         ({"datasources": [{**TRACES, "url": "tempo"}]}, "grafana_datasources[0].url is 'tempo': expected an address"),
         (
             {"dashboards": {"mine": board({"type": "loki", "uid": "loki"})}},
-            "grafana_dashboards.mine is 'loki': it names this data source, which is missing: expected one of prometheus",
+            "grafana_dashboards.mine is 'loki': it names this data source, which is missing: expected one of",
         ),
         ({"dashboards": {"mine": board("Elastic")}}, "grafana_dashboards.mine is 'Elastic': it names this data source"),
         ({"dashboards": {"mine": "{"}}, "expected JSON text of a dashboard"),
