@@ -25,7 +25,7 @@ NAMESPACE = "exchange-monitoring"
 APP = "exchange"
 HOST = "exchange.localhost"
 NO_CONTROLLER = "no NGINX controller's image can be had without a registry"
-NO_STATE_METRICS = "nor kube-state-metrics'"
+NO_STATE_METRICS = "kube-state-metrics' image can't be had without a registry"
 NO_BACKUPS = "the demo has no bucket, unless postgres_backup is among its components"
 QUIET = "nothing of the kind happens on a cluster that is well"
 # Panels that may find nothing on kind without a registry, and why.
@@ -37,6 +37,8 @@ NOTHING_HERE = {
     "ingress: Connections": NO_CONTROLLER,
     "nodes: Restarts of containers": NO_STATE_METRICS,
     "nodes: Containers that can't start": NO_STATE_METRICS,
+    "exchange: Books balanced": NO_STATE_METRICS,
+    "exchange: Checks that failed": NO_STATE_METRICS,
     "overview: Oldest newest backup": NO_BACKUPS,
     "overview: Backup proved": NO_BACKUPS,
     "database: Bytes on disk for each byte of a dump": NO_BACKUPS,

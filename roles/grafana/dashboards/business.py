@@ -8,6 +8,8 @@ from dashboards.board import board, of_prometheus
 from dashboards.links import HERE_LOGS, logs
 from dashboards.panels import Limits, Query, graph, stat
 
+# Of a CronJob check-books (docs/monitoring.md), by kube-state-metrics: a check that finds something wrong fails.
+_BOOKS = 'namespace="$namespace", job_name=~".*-check-books-.*"'
 _HERE = 'namespace="$namespace", market=~"$market"'
 
 
@@ -18,11 +20,11 @@ def _rate(metric: str, by: str, more: str = "") -> str:
 def business() -> dict[str, Any]:
     """Return the dashboard."""
     orders = logs("${namespace}", search="order", title="Log lines about orders")
+    books = logs("${namespace}", search="violations|VIOLATED", title="What checks of the books say")
     return board(
         "exchange",
         "Exchange",
-        "Orders, trades and how long markets take. Whether the books balance is asked of the exchange itself: "
-        "manage.py check_books.",
+        "Orders, trades, how long markets take, and whether the books balance.",
         {
             "Now": [
                 stat(
@@ -31,7 +33,6 @@ def business() -> dict[str, Any]:
                     "None while people are there: look at Application for failed requests.",
                     [Query(f"sum(rate(exchange_orders_total{{{_HERE}}}[$__rate_interval]))")],
                     [orders],
-                    width=6,
                     decimals=2,
                 ),
                 stat(
@@ -40,7 +41,6 @@ def business() -> dict[str, Any]:
                     "Orders without trades: the book is one-sided; see orders by what became of them.",
                     [Query(f"sum(rate(exchange_trades_total{{{_HERE}}}[$__rate_interval]))")],
                     [orders],
-                    width=6,
                     decimals=2,
                 ),
                 stat(
@@ -54,7 +54,6 @@ def business() -> dict[str, Any]:
                         )
                     ],
                     [orders],
-                    width=6,
                     decimals=1,
                     nothing="no orders",
                 ),
@@ -71,9 +70,28 @@ def business() -> dict[str, Any]:
                     ],
                     [orders],
                     Limits(warning=0.1, bad=0.5),
-                    width=6,
                     decimals=3,
                     nothing="no orders",
+                ),
+                stat(
+                    "Books balanced",
+                    "s",
+                    "How long ago a check of all books found nothing wrong. Never: docs/monitoring.md says how.",
+                    [Query(f"time() - max(kube_job_status_completion_time{{{_BOOKS}}})")],
+                    [books],
+                    Limits(warning=86400 + 3600, bad=2 * 86400),
+                    decimals=0,
+                    nothing="never checked",
+                ),
+                stat(
+                    "Checks that failed",
+                    "none",
+                    "Any: stop trading, and read in the log which invariant is broken; docs/app.md explains them.",
+                    [Query(f"sum(max by (job_name) (kube_job_status_failed{{{_BOOKS}}}))")],
+                    [books],
+                    Limits(bad=1),
+                    decimals=0,
+                    nothing="never checked",
                 ),
             ],
             "Orders": [

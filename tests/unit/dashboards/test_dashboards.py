@@ -153,6 +153,21 @@ def test_the_list_of_upstream_s_metrics_has_nothing_else() -> None:
     assert {name for source in listed.values() for name in source["names"]} - used == set()
 
 
+def test_what_is_asked_of_objectives_is_recorded() -> None:
+    module = "ansible_collections.cryptoexchange.platform.plugins.plugin_utils.slo"
+    slo = pytest.importorskip(module, reason="objectives aren't computed here")
+    objective = {
+        "name": "one",
+        "objective_percent": 99.5,
+        "window_days": 30,
+        "good": "a[$window]",
+        "total": "b[$window]",
+    }
+    recorded = {rule.get("record") for group in slo.rules([objective])["groups"] for rule in group["rules"]}
+    used = {name for one in asked() for name in named(one.expr) if name.startswith("slo:")}
+    assert used - recorded == set()
+
+
 @pytest.mark.parametrize(
     ("expr", "names"),
     [
