@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
+.PHONY: help dashboards demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -47,7 +47,7 @@ lint: venv ## Style, types, YAML, Ansible
 lint-python: venv
 	@ruff check . && ruff format --check .
 	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster && mypy -p network
-	@mypy -p exchange_backup && mypy -p backup
+	@mypy -p exchange_backup && mypy -p backup && mypy -p dashboards
 	@mypy --config-file app/mypy.ini app
 
 lint-ansible: venv
@@ -67,6 +67,9 @@ molecule: venv doctor ## The roles on a kind cluster of their own, which is remo
 
 test: ## What gates a merge: lint, unit tests, Molecule on kind
 	@tests/run.sh lint unit molecule
+
+dashboards: venv ## Make Grafana's dashboards anew from roles/grafana/dashboards
+	@PYTHONPATH=roles/grafana $(BIN)/python -m dashboards
 
 bench: venv ## Time site.yml against kubectl apply of the same objects (needs the demo's cluster)
 	@$(BIN)/python tests/bench/site.py

@@ -35,6 +35,15 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_NET, "networkpolicies"),
         (_POLICY, "poddisruptionbudgets"),
     ],
+    "grafana": [
+        (_CORE, "persistentvolumeclaims"),
+        (_APPS, "deployments"),
+        (_NET, "ingresses"),
+        (_NET, "networkpolicies"),
+        # The ingress controller's rights in the namespace that it watches.
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+    ],
     "exchange_app": [
         (_APPS, "deployments"),
         (_NET, "ingresses"),
