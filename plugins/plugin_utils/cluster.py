@@ -34,6 +34,7 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_NET, "networkpolicies"),
         (_POLICY, "poddisruptionbudgets"),
     ],
+    "logging": [(_APPS, "statefulsets"), (_NET, "networkpolicies")],
     "exchange_app": [
         (_APPS, "deployments"),
         (_NET, "ingresses"),
@@ -49,10 +50,22 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
 _BESIDE: dict[str, list[tuple[str, str, str]]] = {
     "postgres_backup": [("postgres", _BATCH, "cronjobs"), ("exchange_app", _BATCH, "cronjobs")],
 }
+# What a role creates in the namespace of what looks at the nodes.
+_ON_NODES: dict[str, list[tuple[str, str]]] = {
+    "logging": [
+        (_APPS, "daemonsets"),
+        (_CORE, "configmaps"),
+        (_CORE, "serviceaccounts"),
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+        (_NET, "networkpolicies"),
+    ],
+}
 _CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
     "ingress_nginx": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings"), (_NET, "ingressclasses")],
     # With monitoring_cluster_metrics.
     "monitoring": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings")],
+    "logging": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings")],
 }
 # What a role does beside applying objects: (verb, resource, subresource) of the core API group.
 _ALSO: dict[str, list[tuple[str, str, str]]] = {
@@ -70,7 +83,7 @@ def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -
 
     Args:
         components: enabled roles.
-        namespaces: enabled role -> its namespace.
+        namespaces: enabled role -> its namespace; and of ``node_agents``.
     """
     questions = [
         {"verb": verb, "group": _CORE, "resource": resource}
@@ -87,6 +100,10 @@ def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -
             {"verb": "patch", "group": group, "resource": resource, "namespace": namespaces[other]}
             for other, group, resource in _BESIDE.get(component, [])
             if other in components
+        ]
+        questions += [
+            {"verb": "patch", "group": group, "resource": resource, "namespace": namespaces["node_agents"]}
+            for group, resource in _ON_NODES.get(component, [])
         ]
         questions += [
             {"verb": verb, "group": _CORE, "resource": resource, "subresource": subresource, "namespace": namespace}

@@ -30,6 +30,8 @@ OWNED = {
     "backup": PROJECT / "images" / "backup",
     "exchange": PROJECT,
 }
+# Others' programs that run here without a registry, from their Go modules: the image's program, and where it expects it.
+FROM_GO = {"loki": "loki", "collector": "otelcol-contrib"}
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,11 @@ def registry_reachable() -> bool:
 def platform_images() -> list[PlatformImage]:
     """Return the images that the roles name and where each comes from."""
     defaults = yaml.safe_load((PROJECT / "roles" / "platform" / "defaults" / "main.yml").read_text())
+    built = {*OWNED} if registry_reachable() else {*OWNED, *FROM_GO}
     images = []
     for name, image in defaults["platform_images"].items():
         reference = f"{image['repository']}:{image['tag']}"
-        origin: Origin = "built here" if name in OWNED else "upstream" if registry_reachable() else "not to be had"
+        origin: Origin = "built here" if name in built else "upstream" if registry_reachable() else "not to be had"
         images.append(PlatformImage(name, reference, origin))
     if not registry_reachable():
         images.append(PlatformImage("traefik_standin", STANDIN, "built here"))
@@ -264,6 +267,14 @@ def build_owned(name: str) -> str:
         inputs = folder_digest(context, extra=base)
     docker_build(image.reference, context, inputs)
     return image.reference
+
+
+def build_others() -> list[str]:
+    """Build the images of others' programs that can't be pulled here, under their own names; return the references."""
+    references = {image.name: image.reference for image in platform_images()}
+    for name, binary in FROM_GO.items():
+        scratch_image(references[name], gobuild.build(gobuild.programs()[name]) / binary, binary)
+    return [references[name] for name in FROM_GO]
 
 
 def build_standin() -> str:
