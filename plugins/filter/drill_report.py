@@ -28,6 +28,10 @@ options:
     description: What the drill isolation has found (C(problems) and C(table)); empty if it was not made.
     type: dict
     default: {}
+  logs:
+    description: The same of the drill logs.
+    type: dict
+    default: {}
 author: The CryptoExchange platform authors
 """
 
@@ -47,14 +51,18 @@ def drill_report(
     limits: Mapping[str, float],
     title: str,
     isolation: Mapping[str, Any] | None = None,
+    logs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the drills as a table, as a page, and what is wrong."""
-    found = isolation or {"problems": [], "table": []}
+    others = {name: found for name, found in (("isolation", isolation), ("logs", logs)) if found}
     problems = [f"{one['fault']}: {text}" for one in trials for text in report.problems(one, limits)]
     return {
-        "table": [*(report.table(trials, limits) if trials else []), *found["table"]],
-        "page": report.page(trials, limits, title, isolation or {}),
-        "problems": [*problems, *(f"isolation: {text}" for text in found["problems"])],
+        "table": [
+            *(report.table(trials, limits) if trials else []),
+            *(line for found in others.values() for line in found["table"]),
+        ],
+        "page": report.page(trials, limits, title, others),
+        "problems": [*problems, *(f"{name}: {text}" for name, found in others.items() for text in found["problems"])],
     }
 
 

@@ -45,7 +45,12 @@ def test_a_bucket_is_right() -> None:
         ("loki_queue_size", "1Mi", "loki_queue_size", "at least 16Mi"),
         ("loki_memory_request", "2Gi", "loki_memory_request", "at most loki_memory_limit, 1Gi"),
         ("loki_collector_memory_limit", "64Mi", "loki_collector_memory_limit", "at least 96Mi"),
-        ("loki_collector_memory_request", "1Gi", "loki_collector_memory_request", "at most loki_collector_memory_limit"),
+        (
+            "loki_collector_memory_request",
+            "1Gi",
+            "loki_collector_memory_request",
+            "at most loki_collector_memory_limit",
+        ),
         ("loki_s3_ports", [70000], "loki_s3_ports[0]", "1 to 65535"),
         ("loki_api_server_ports", [443, 0], "loki_api_server_ports[1]", "1 to 65535"),
         ("loki_s3_to", [{}], "loki_s3_to[0]", "expected a namespace, or a cidr"),
