@@ -35,21 +35,19 @@ class CanaryError(Exception):
     """It could not be found out; the message says why."""
 
 
-def manifest(run: str, image: str, program: str, lines: int, rate: float, pull_secret: str = "") -> dict[str, Any]:
-    """Return the Job that writes `lines` numbered lines, `rate` a second, and then waits to be removed.
+def manifest(run: str, image: str, command: Sequence[str], pull_secret: str = "") -> dict[str, Any]:
+    """Return the Job of a writer.
 
     Args:
         run: a word that no other run has.
-        image: an image with python3.
-        program: text of the writer.
-        lines: how many.
-        rate: how many a second.
+        image: its image.
+        command: words of its command.
         pull_secret: name of an image pull Secret; empty: none.
     """
     container = {
         "name": "canary",
         "image": image,
-        "command": ["python3", "-c", program, run, str(lines), str(rate)],
+        "command": list(command),
         "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -161,12 +159,11 @@ def problems(record: Mapping[str, Any], longest_p99_seconds: float) -> list[str]
     """Return what is wrong with a record, in words; nothing: it passed."""
     if record.get("problem"):
         return [str(record["problem"])]
-    found = []
-    for kind in ("missing", "doubled"):
-        if record[kind]:
-            found.append(
-                f"{record[kind]} of {record['written']} lines are {kind}, such as {record[f'first_{kind}'][0]}"
-            )
+    found = [
+        f"{record[kind]} of {record['written']} lines are {kind}, such as {record[f'first_{kind}'][0]}"
+        for kind in ("missing", "doubled")
+        if record[kind]
+    ]
     if record["counted_by_loki"] != record["written"]:
         found.append(f"Loki counts {record['counted_by_loki']} lines of {record['written']}")
     p99 = record["arrival_seconds"].get("p99", math.inf)
@@ -285,7 +282,7 @@ class Canary:
             CanaryError: it could not be found out.
         """
         run = format(time.time_ns() // 10**6, "x")
-        job: Any = manifest(run, image, program, lines, rate, pull_secret)
+        job: Any = manifest(run, image, ["python3", "-c", program, run, str(lines), str(rate)], pull_secret)
         begun = time.time()
         self.batch.create_namespaced_job(self.namespace, job, _request_timeout=TIMEOUT)
         try:

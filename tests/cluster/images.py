@@ -30,7 +30,7 @@ OWNED = {
     "backup": PROJECT / "images" / "backup",
     "exchange": PROJECT,
 }
-# Others' programs that run here without a registry, from their Go modules: the image's program, and where it expects it.
+# Others' programs that run here without a registry, from their Go modules: what the image's program is called.
 FROM_GO = {"loki": "loki", "collector": "otelcol-contrib"}
 
 

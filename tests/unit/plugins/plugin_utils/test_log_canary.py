@@ -98,9 +98,12 @@ class Pages(Loki):
     """Answers from a list, as Loki does: from a moment on, at most so many lines."""
 
     def __init__(self, lines: list[Line]) -> None:
+        """Remember them."""
         self.stored = lines
 
     def get(self, path: str, **parameters: Any) -> Any:
+        """Return a page."""
+        assert path == "/loki/api/v1/query_range"
         page = [one for one in self.stored if parameters["start"] <= one[0] < parameters["end"]][: parameters["limit"]]
         # Two streams, whose lines take turns.
         return {"result": [{"values": [(str(at), text) for at, text in page[half::2]]} for half in (0, 1)]}
@@ -120,11 +123,11 @@ def test_doubled_lines_are_not_hidden() -> None:
 
 
 def test_the_job_is_allowed_in_a_restricted_namespace_and_reads_its_program() -> None:
-    job = log_canary.manifest("r", "example.com/image:1", "print()", 10, 2.0, "mirror")
+    job = log_canary.manifest("r", "example.com/image:1", ["python3", "-c", "print()"], "mirror")
     spec = job["spec"]["template"]["spec"]
     (container,) = spec["containers"]
-    assert container["command"] == ["python3", "-c", "print()", "r", "10", "2.0"]
+    assert container["command"] == ["python3", "-c", "print()"]
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert spec["imagePullSecrets"] == [{"name": "mirror"}]
-    assert "imagePullSecrets" not in log_canary.manifest("r", "i", "p", 1, 1)["spec"]["template"]["spec"]
+    assert "imagePullSecrets" not in log_canary.manifest("r", "i", [])["spec"]["template"]["spec"]
