@@ -1,8 +1,8 @@
 """50,000 lines at 500 a second through a real pod: as it is, with Loki away for two minutes, with collectors killed.
 
-Of each part it is seen how many lines are missing and doubled in Loki, and after how long they could be read. Needs the
-demo's cluster with `logging`; LINES, RATE and PARTS (quiet, loki_down, collector_killed) choose less. Raw results:
-build/prove/logs.json, written after each part.
+Of each part it is seen how many lines are missing and doubled in Loki, and after how long they could be read. Makes the
+demo's cluster and installs `logging` there, unless they are there. LINES, RATE and PARTS (quiet, loki_down,
+collector_killed) choose less. Raw results: build/prove/logs.json, written after each part.
 """
 
 from __future__ import annotations
@@ -32,6 +32,14 @@ RESULTS = PROJECT / "build" / "prove" / "logs.json"
 MONITORING, AGENTS = ("-n", "exchange-monitoring"), ("-n", "exchange-node-agents")
 AWAY_SECONDS, KILLS = 120, 10
 PROGRAM = "otelcol-contrib"
+
+
+def install() -> None:
+    """Make the cluster and install Loki and the collectors, unless they are there."""
+    kind.up(CLUSTER)
+    if "loki" not in kubectl(CLUSTER, *MONITORING, "get", "statefulset", "-o", "name"):
+        command = ["ansible-playbook", "playbooks/logging.yml", "-i", "inventories/kind"]
+        run([*command, "-e", '{"platform_components": ["logging"]}'], cwd=PROJECT)
 
 
 def quiet() -> dict[str, Any]:
@@ -117,6 +125,7 @@ def part(name: str) -> dict[str, Any]:
 def main() -> int:
     """Do all parts; say whether nothing was missing or doubled, and whether it was soon enough if nothing was done."""
     docker.ensure()
+    install()
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     records, wrong = [], []
     for name in os.environ.get("PARTS", ",".join(PARTS)).split(","):
