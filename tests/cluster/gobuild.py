@@ -116,7 +116,7 @@ def build(program: Program) -> Path:
         module, named = Path(work) / "module", f"{program.module}@{program.version}"
         module.mkdir()
         if program.manifest:
-            generate = ["go", "run", named, "--skip-compilation", "--config", HERE / program.manifest]
+            generate: list[str | Path] = ["go", "run", named, "--skip-compilation", "--config", HERE / program.manifest]
             run(generate, cwd=module, env=env)
         else:
             found = json.loads(run(["go", "mod", "download", "-json", named], cwd=module, env=env))
