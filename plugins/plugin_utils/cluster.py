@@ -44,6 +44,7 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_RBAC, "roles"),
         (_RBAC, "rolebindings"),
     ],
+    "logging": [(_APPS, "statefulsets"), (_NET, "networkpolicies")],
     "exchange_app": [
         (_APPS, "deployments"),
         (_NET, "ingresses"),
@@ -68,11 +69,20 @@ _BESIDE: dict[str, list[tuple[str, str, str]]] = {
 # The same in the namespace of what runs on every node.
 _ON_NODES: dict[str, list[tuple[str, str]]] = {
     "monitoring": [(_APPS, "daemonsets"), (_RBAC, "roles"), (_RBAC, "rolebindings"), (_NET, "networkpolicies")],
+    "logging": [
+        (_APPS, "daemonsets"),
+        (_CORE, "configmaps"),
+        (_CORE, "serviceaccounts"),
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+        (_NET, "networkpolicies"),
+    ],
 }
 _CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
     "ingress_nginx": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings"), (_NET, "ingressclasses")],
     # With monitoring_cluster_metrics.
     "monitoring": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings")],
+    "logging": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings")],
 }
 # What a role does beside applying objects: (verb, resource, subresource) of the core API group.
 _ALSO: dict[str, list[tuple[str, str, str]]] = {

@@ -82,12 +82,20 @@ def table(trials: Sequence[Trial], limits: Mapping[str, float]) -> list[str]:
 
 
 def page(trials: Sequence[Trial], limits: Mapping[str, float], title: str, others: Mapping[str, Any]) -> str:
-    """Return a page of HTML that needs nothing else."""
+    """Return a page of HTML that needs nothing else.
+
+    Args:
+        trials: the drills with a writer.
+        limits: the longest pause of each, in seconds.
+        title: heading.
+        others: what other drills have found, by name: `problems` and `table`.
+    """
     top = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
         f"<h1>{escape(title)}</h1>"
     )
-    return f"{top}{_trials(trials, limits) if trials else ''}{''.join(_other(*one) for one in others.items())}</html>\n"
+    sections = "".join(_other(name, found) for name, found in others.items())
+    return f"{top}{_trials(trials, limits) if trials else ''}{sections}</html>\n"
 
 
 def _other(name: str, found: Mapping[str, Any]) -> str:

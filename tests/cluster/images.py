@@ -31,7 +31,12 @@ OWNED = {
     "exchange": PROJECT,
 }
 # Others' images that are built where they can't be pulled: from Go modules, whose version is the tag's,
-FROM_GO = {"prometheus": "prometheus", "node_exporter": "node_exporter"}
+FROM_GO = {
+    "prometheus": "prometheus",
+    "node_exporter": "node_exporter",
+    "loki": "loki",
+    "collector": "otelcol-contrib",
+}
 # and from Debian's packages, which have another version than the platform names: the tag that is true.
 FROM_DEBIAN = {"alertmanager": "v0.28.1", "blackbox_exporter": "v0.26.0"}
 

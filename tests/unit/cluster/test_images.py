@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from cluster import images
 from cluster.images import folder_digest
 from cluster.shell import Failure
@@ -88,6 +89,7 @@ def test_images_say_where_they_come_from(
     origins = {image.name: image.origin for image in images.platform_images()}
     assert origins["postgres"] == origins["exchange"] == "built here"
     assert origins["nginx_ingress_f5"] == origins["nginx_ingress_community"] == controllers
+    assert origins["loki"] == origins["collector"] == {"yes": "upstream", "no": "built here"}[registry]
     assert ("traefik_standin" in origins) is standin
     assert origins["prometheus"] == origins["alertmanager"] == ("built here" if standin else "upstream")
 
@@ -100,9 +102,13 @@ def test_what_debian_has_carries_its_own_version(monkeypatch: pytest.MonkeyPatch
     for name, tag in images.FROM_DEBIAN.items():
         assert here[name]["tag"] == tag
         assert f"ARG VERSION={tag.removeprefix('v')}*" in (images.HERE / "images" / name / "Dockerfile").read_text()
-    for name, program in images.FROM_GO.items():
-        version = images.gobuild.programs()[program]
-        assert f"Version={here[name]['tag'].removeprefix('v')}" in version.ldflags
+    for name in images.FROM_GO:
+        program, version = images.gobuild.programs()[name], here[name]["tag"].removeprefix("v")
+        if program.manifest:
+            manifest = yaml.safe_load((images.HERE / program.manifest).read_text())
+            assert manifest["dist"]["version"] == version
+        else:
+            assert f"Version={version}" in program.ldflags
     images.registry_reachable.cache_clear()
     monkeypatch.setenv("REGISTRY", "yes")
     upstream = images.image_map()
