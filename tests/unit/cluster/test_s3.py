@@ -20,6 +20,7 @@ def test_its_variables_are_what_the_role_takes() -> None:
         "platform_database_mode": "internal",
         "postgres_backup_secrets": ["exchange/exchange-secrets"],
         "postgres_backup_media": [],
+        "postgres_backup_metrics_from": [],
         "postgres_backup_media_uid": 10001,
         "postgres_backup_media_gid": 10001,
     }
