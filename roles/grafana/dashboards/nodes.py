@@ -9,6 +9,8 @@ from dashboards.links import EVERY, NAMESPACE_LOGS, OF_SERIES, POD, POD_LOGS, lo
 from dashboards.panels import Limits, Query, graph, stat
 
 _NODE = 'node=~"$node"'
+# The node's own, as its kubelet tells it: node-exporter sees the network of its pod alone.
+_MACHINE = f'{_NODE}, id="/"'
 _DISK = f'{_NODE}, fstype!~"tmpfs|overlay|squashfs|ramfs"'
 _THIS = 'namespace=~"$namespace", pod=~"$pod"'
 
@@ -154,16 +156,16 @@ def nodes() -> dict[str, Any]:
                 graph(
                     "Network",
                     "Bps",
-                    "In and out; a plateau is a limit of the machine's.",
+                    "In and out, of the busiest interface; a plateau is a limit of the machine's.",
                     [
                         Query(
-                            f"sum by (node) (rate(node_network_receive_bytes_total{{{_NODE}, "
-                            'device!="lo"}[$__rate_interval]))',
+                            f"max by (node) "
+                            f"(rate(container_network_receive_bytes_total{{{_MACHINE}}}[$__rate_interval]))",
                             "{{node}} in",
                         ),
                         Query(
-                            f"sum by (node) (rate(node_network_transmit_bytes_total{{{_NODE}, "
-                            'device!="lo"}[$__rate_interval]))',
+                            f"max by (node) "
+                            f"(rate(container_network_transmit_bytes_total{{{_MACHINE}}}[$__rate_interval]))",
                             "{{node}} out",
                         ),
                     ],

@@ -25,6 +25,15 @@ _WORD = re.compile(r"(?<![\w:.])([a-zA-Z_:][\w:]*)\b(?!\s*\()")
 _KEYWORDS = frozenset({"and", "or", "unless", "bool", "offset", "on", "by", "group_left", "group_right", "inf", "nan"})
 # Called with the name, or given to something that is.
 _OF_CLIENT = re.compile(r'\b(Counter|Gauge|Histogram)[(,]\s*"([a-z_]+)"')
+# node-exporter's part that tells what begins so, as far as dashboards ask for it.
+_COLLECTORS = {
+    "node_cpu_": "cpu",
+    "node_disk_": "diskstats",
+    "node_filesystem_": "filesystem",
+    "node_load": "loadavg",
+    "node_memory_": "meminfo",
+    "node_network_": "netdev",
+}
 _ENDINGS = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}
 
 
@@ -78,14 +87,21 @@ def kept() -> dict[str, list[re.Pattern[str]]]:
     found = {
         "container_": patterns("container"),
         "kubelet_": patterns("kubelet"),
-        "node_": patterns("node"),
         "kube_": patterns("state"),
     }
     return {beginning: listed for beginning, listed in found.items() if listed}
 
 
+def is_told_by_nodes(name: str) -> bool:
+    """Say whether roles/monitoring has node-exporter look at what a metric tells of."""
+    asked = load("roles/monitoring/vars/main.yml")["__monitoring_node_collectors"]
+    return any(part in asked for beginning, part in _COLLECTORS.items() if name.startswith(beginning))
+
+
 def is_collected(name: str) -> bool:
-    """Say whether roles/monitoring keeps a metric."""
+    """Say whether roles/monitoring collects a metric, and keeps it."""
+    if name.startswith("node_"):
+        return is_told_by_nodes(name)
     dropped = load("roles/monitoring/vars/main.yml").get("__monitoring_dropped_series", [])
     return not any(re.fullmatch(pattern, name) for pattern in dropped) and all(
         any(pattern.fullmatch(name) for pattern in listed)

@@ -147,6 +147,22 @@ def test_every_metric_is_collected() -> None:
     assert {name: where for name, where in found.items() if not is_collected(name)} == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "collected"),
+    [
+        ("node_load1", True),
+        ("node_network_receive_bytes_total", False),
+        ("node_unheard_of", False),
+        ("kube_job_status_failed", True),
+        ("kube_secret_info", False),
+        ("go_gc_duration_seconds", False),
+        ("up", True),
+    ],
+)
+def test_what_is_collected(name: str, *, collected: bool) -> None:
+    assert is_collected(name) is collected
+
+
 def test_the_list_of_upstream_s_metrics_has_nothing_else() -> None:
     listed = yaml.safe_load((PROJECT / "tests/unit/dashboards/upstream.yml").read_text())
     used = {name for one in asked() if one.source == "prometheus" for name in named(one.expr)}
