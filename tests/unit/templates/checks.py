@@ -20,6 +20,8 @@ LABELS = {
     "app.kubernetes.io/part-of": r"cryptoexchange",
     "app.kubernetes.io/managed-by": r"ansible",
 }
+# The schemas don't say it. Of some kinds the API takes more.
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 VERSION = "app.kubernetes.io/version"
 SECRET_KEY = re.compile(r"(?i)(password|passwd|secret|token|private[-_.]?key|api[-_.]?key)$")
 SECRET_VALUE = re.compile(
@@ -61,6 +63,13 @@ def labels(objects: Objects) -> list[str]:
             if not re.fullmatch(pattern, str(value.get(label, "")))
         ]
     return found
+
+
+def possible_names(objects: Objects) -> list[str]:
+    """Every name is one that the API takes of any kind of object."""
+    return [
+        f"{identity(item)}: no name for an object" for item in objects if not NAME.fullmatch(item["metadata"]["name"])
+    ]
 
 
 def duplicates(objects: Objects) -> list[str]:
@@ -239,6 +248,7 @@ ALL: dict[str, Check] = {
     check.__name__: check
     for check in (
         labels,
+        possible_names,
         duplicates,
         selectors,
         workload_selectors,
