@@ -17,8 +17,8 @@ from accounts.models import User
 from api.models import StoredAnswer
 from ledger.batch import Batch
 from ledger.errors import IdempotencyConflict
+from operations.repetition import KEY_HEADER
 
-HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"
 # A statement must end long before its timeout.
 FORGOTTEN_AT_ONCE: Final = 5_000
@@ -26,7 +26,7 @@ FORGOTTEN_AT_ONCE: Final = 5_000
 IdempotencyKey = Annotated[
     str,
     Header(
-        alias=HEADER,
+        alias=KEY_HEADER,
         description="Chosen by the client, new for each thing that it wants done: 8 to 100 letters, digits and "
         "hyphens, such as a UUID. The same request sent again with the same key acts no second time and gets "
         "the first one's answer.",

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 
+from testing.databases import session_beside
 from testing.processes import Answer, Gunicorn, environment, manage
 from testing.server import Server
 
@@ -107,28 +107,16 @@ def test_database_goes_away_and_comes_back() -> None:
         database.remove()
 
 
-def another_session(database: dict[str, str]) -> psycopg.Connection[tuple[int]]:
-    """Connect as the application does, beside it."""
-    return psycopg.connect(
-        host=database["DATABASE_HOST"],
-        port=database["DATABASE_PORT"],
-        user=database["DATABASE_USER"],
-        password=database["DATABASE_PASSWORD"],
-        dbname="postgres",
-        autocommit=True,
-    )
-
-
 def end_waiting(database: dict[str, str]) -> int:
     """End the server process that waits for a request, and return its number."""
     deadline = time.monotonic() + 10
-    with another_session(database) as other:
+    with session_beside(database) as other:
         while True:
             found = other.execute(
                 "SELECT pid, pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
             ).fetchone()
             if found:
-                return found[0]
+                return int(found[0])
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
@@ -162,7 +150,7 @@ def test_connection_cut_during_a_request(
 def test_connection_cut_between_requests_is_not_noticed(served_database: dict[str, str]) -> None:
     with Gunicorn(served_database | {"WEB_CONCURRENCY": "1", "WEB_THREADS": "1"}) as running:
         first = running.get("/testing/query").body
-        with another_session(served_database) as other:
+        with session_beside(served_database) as other:
             other.execute("SELECT pg_terminate_backend(%s)", [int(first)])
         again = running.get("/testing/query")
         assert again.status == 200
