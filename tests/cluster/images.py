@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache as once
 from pathlib import Path
@@ -39,6 +40,9 @@ FROM_GO = {
 }
 # and from Debian's packages, which have another version than the platform names: the tag that is true.
 FROM_DEBIAN = {"alertmanager": "v0.28.1", "blackbox_exporter": "v0.26.0"}
+# Those of them that run on the control plane's node as well.
+ON_EVERY_NODE = ("node_exporter", "collector")
+ON_WORKERS = tuple(name for name in (*FROM_GO, *FROM_DEBIAN) if name not in ON_EVERY_NODE)
 
 
 @dataclass(frozen=True)
@@ -282,17 +286,17 @@ def build_owned(name: str) -> str:
     return image.reference
 
 
-def build_others() -> list[str]:
+def build_others(names: Sequence[str]) -> list[str]:
     """Build the images of others' programs that can't be pulled here, under their own names; return the references."""
     references = {image.name: image.reference for image in platform_images()}
-    for name, binary in FROM_GO.items():
-        program = gobuild.build(gobuild.programs()[name]) / binary
-        scratch_image(references[name], program, binary, folder="/bin")
-    base = ensure_base()
-    for name in FROM_DEBIAN:
-        context = HERE / "images" / name
-        docker_build(references[name], context, folder_digest(context, extra=base))
-    return [references[name] for name in (*FROM_GO, *FROM_DEBIAN)]
+    for name in names:
+        if name in FROM_GO:
+            program = gobuild.build(gobuild.programs()[name]) / FROM_GO[name]
+            scratch_image(references[name], program, FROM_GO[name], folder="/bin")
+        else:
+            context = HERE / "images" / name
+            docker_build(references[name], context, folder_digest(context, extra=ensure_base()))
+    return [references[name] for name in names]
 
 
 def build_standin() -> str:

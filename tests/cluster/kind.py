@@ -245,20 +245,23 @@ def connect(cluster: Cluster) -> None:
 
 
 def load(cluster: Cluster, names: list[str] | None = None) -> None:
-    """Build the images that the project owns and put them on the workers that don't have them."""
+    """Build the images that the project owns and put them on the nodes that lack them."""
     wanted = [images.build_owned(name) for name in names or images.OWNED]
+    everywhere: list[str] = []
     if names is None and not images.registry_reachable():
         wanted.append(images.build_standin())
         if cluster is CLUSTERS["demo"]:  # Molecule's scenarios install neither monitoring nor logging
-            wanted += images.build_others()
+            everywhere = images.build_others(images.ON_EVERY_NODE)
+            wanted += [*images.build_others(images.ON_WORKERS), *everywhere]
     marks = {}
     for reference in wanted:
         identity = run(["docker", "image", "inspect", "--format", "{{.Id}}", reference]).strip()
         marks[reference] = f"/var/lib/kind-loaded/{identity.removeprefix('sha256:')}"
     lacking: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    for node in (name for name in node_names(cluster) if "worker" in name):
+    for node in node_names(cluster):
         there = run(["docker", "exec", node, "sh", "-c", "ls -d /var/lib/kind-loaded/* 2>/dev/null || true"]).split()
-        lacking[tuple(reference for reference in wanted if marks[reference] not in there)].append(node)
+        here = wanted if "worker" in node else everywhere
+        lacking[tuple(reference for reference in here if marks[reference] not in there)].append(node)
     for references, nodes in lacking.items():
         if not references:
             continue
@@ -306,6 +309,16 @@ def recycle_volumes(cluster: Cluster) -> None:
         kubectl(cluster, "patch", "pv", name, "--type=json", '-p=[{"op": "remove", "path": "/spec/claimRef"}]')
 
 
+def components(cluster: Cluster) -> list[str]:
+    """Return what is installed on a cluster: on the demo's, what needs no secrets of a site's own."""
+    defaults = yaml.safe_load((PROJECT / "roles" / "platform" / "defaults" / "main.yml").read_text())
+    listed: list[str] = defaults["platform_components"]
+    if cluster is not CLUSTERS["demo"]:
+        return listed
+    # Grafana's image can't be built here.
+    return [*listed, "monitoring", "logging", *(["grafana"] if images.registry_reachable() else [])]
+
+
 def describe(cluster: Cluster, kubeconfig: str, context: str) -> None:
     """Write which cluster this is as inventory variables, so that a play can't reach another one by accident."""
     argv: list[str | Path] = [
@@ -319,6 +332,7 @@ def describe(cluster: Cluster, kubeconfig: str, context: str) -> None:
         "platform_kubeconfig": kubeconfig,
         "platform_context": context,
         "platform_cluster_uid": uid,
+        "platform_components": components(cluster),
         "exchange_app_helm_binary": str(tools() / "helm"),
     }
     if not os.environ.get("TEST_KUBECONFIG") and not images.registry_reachable():
@@ -368,6 +382,6 @@ def down(cluster: Cluster) -> None:
         run([tools() / "kind", "delete", "cluster", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig])
         if not run(["docker", "ps", "-aq", "--filter", "network=kind"]).strip():
             run(["docker", "network", "rm", "kind"], check=False)
-    for name in ("cluster.yml", "backup.yml"):
+    for name in ("cluster.yml", "s3.yml"):
         (inventory(cluster) / name).unlink(missing_ok=True)
     docker.stop_if_idle()

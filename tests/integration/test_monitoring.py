@@ -44,15 +44,15 @@ def play(playbook: str, **variables: Any) -> Any:
 def ask(cluster: Cluster, path: str, pod: str = "prometheus-0:9090", **query: str) -> Any:
     """Return what Prometheus or Alertmanager answers, through the API server."""
     api = cast("Any", cluster.client.client)
-    answer = api.call_api(
-        f"/api/v1/namespaces/{PLACE}/pods/{pod}/proxy{path}",
+    request = api.param_serialize(
         "GET",
+        f"/api/v1/namespaces/{PLACE}/pods/{pod}/proxy{path}",
         query_params=list(query.items()),
         auth_settings=["BearerToken"],
-        response_type="str",
-        _return_http_data_only=True,
-        _preload_content=False,
     )
+    answer = api.call_api(*request)
+    answer.read()
+    assert answer.status == 200, answer.data
     return json.loads(answer.data)
 
 
