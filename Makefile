@@ -83,6 +83,9 @@ bench-backup: venv ## Backups and restores next to bare pg_dump and pg_restore (
 bench-failover: venv ## How long writes pause in a failover (needs the demo's cluster; TRIALS, FAULTS, MINUTES, LOAD)
 	@$(BIN)/python tests/bench/failover.py
 
+bench-observability: venv ## What metrics and logs cost at rest, and how soon a log line can be read (needs the demo's cluster; MINUTES, LINES, RATE)
+	@$(BIN)/python tests/bench/observability.py
+
 prove: venv ## The long campaign: resumable, hours; raw results in build/prove
 	@$(BIN)/python tests/prove/run.py
 

@@ -19,7 +19,6 @@ from conftest import PROJECT, Cluster, eventually, run_playbook
 from kubernetes.client import ApiException, AuthorizationV1Api, CoreV1Api
 
 PLACE = "exchange-monitoring"
-COMPONENTS = {"platform_components": ["ingress_nginx", "postgres", "exchange_app", "monitoring"]}
 RECEIVER = "webhook"
 SHORT_LIVED = "short-lived"
 # What it runs: something to collect.
@@ -38,7 +37,7 @@ MOST_SERIES = 20_000
 
 
 def play(playbook: str, **variables: Any) -> Any:
-    return run_playbook(playbook, "-e", json.dumps({**COMPONENTS, **variables}))
+    return run_playbook(playbook, "-e", json.dumps(variables))
 
 
 def ask(cluster: Cluster, path: str, pod: str = "prometheus-0:9090", **query: str) -> Any:
@@ -151,7 +150,7 @@ def test_the_drill_sees_its_alert_and_leaves_nothing(cluster: Cluster, tmp_path:
 
 
 @contextmanager
-def pod_of(cluster: Cluster, name: str, program: str, annotations: dict[str, str]) -> Iterator[None]:
+def pod_of(cluster: Cluster, name: str, program: str, annotations: dict[str, str], claim: str = "") -> Iterator[None]:
     """Run a program in a pod with a Service, reached by everybody, and remove all of it in the end."""
     api = cast("Any", CoreV1Api)(cluster.client.client)
     images = yaml.safe_load((PROJECT / "roles" / "platform" / "defaults" / "main.yml").read_text())["platform_images"]
@@ -183,6 +182,10 @@ def pod_of(cluster: Cluster, name: str, program: str, annotations: dict[str, str
             ],
         },
     }
+    if claim:
+        body["spec"]["securityContext"]["fsGroup"] = 65534
+        body["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]
+        body["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
     service = {
         "metadata": {"name": name},
         "spec": {"selector": labels, "ports": [{"name": "http", "port": 8080, "targetPort": 8080}]},
@@ -216,20 +219,26 @@ def log_of(cluster: Cluster, name: str) -> list[str]:
     return said.splitlines()
 
 
-@pytest.fixture
-def receiver(cluster: Cluster) -> Iterator[str]:
-    """Return the name of a pod that prints what Alertmanager tells the receiver that the inventory names meanwhile."""
-    told = {
+@contextmanager
+def told(cluster: Cluster) -> Iterator[None]:
+    """Have a pod, RECEIVER, print what Alertmanager tells the receiver that the inventory names meanwhile."""
+    says = {
         "monitoring_receivers": [{"name": "test", "webhook": {"url": f"http://{RECEIVER}.{PLACE}.svc:8080/"}}],
         "monitoring_receivers_to": [{"namespace": PLACE, "pod_labels": {"app.kubernetes.io/name": RECEIVER}}],
         "monitoring_receivers_ports": [8080],
     }
     with pod_of(cluster, RECEIVER, DRILL, {}):
-        done = play("playbooks/monitoring.yml", **told)
+        done = play("playbooks/monitoring.yml", **says)
         assert done.code == 0, done.output
-        yield RECEIVER
+        yield
     back = play("playbooks/monitoring.yml")
     assert back.code == 0, back.output
+
+
+@pytest.fixture
+def receiver(cluster: Cluster) -> Iterator[str]:
+    with told(cluster):
+        yield RECEIVER
 
 
 def test_whoever_is_to_be_told_hears_of_something_that_is_gone(cluster: Cluster, receiver: str) -> None:
