@@ -2,7 +2,7 @@
 
 Reads each container's memory and processor time from the kubelets, twice, MINUTES apart (5); then how many series
 there are; then writes LINES (50,000) lines at RATE (500) a second. Next to it stands what all pods take in the same
-minutes. Prints tables and writes everything to build/bench/observability.json. Fails if it couldn't measure, or if a line
+minutes. Prints tables and writes all to build/bench/observability.json. Fails if it couldn't measure, or if a line
 is missing.
 """
 
