@@ -30,6 +30,7 @@ from exchange_backup.config import Config, Target
 from exchange_backup.errors import BackupError, s3
 from exchange_backup.exporter import Figures
 from exchange_backup.manifest import DATABASE, Manifest
+from psycopg import sql
 from testing.server import FAST, Server
 
 from backup.conftest import alone, back_up, environment, make_noise, write
@@ -407,6 +408,18 @@ def test_the_database_server_dies(
     assert bucket.sizes("backups/") == {}
     assert alarms(target) == {"report_success/backup"}
     assert bucket.stale_uploads(datetime.now(UTC) + timedelta(hours=1)) == []
+
+
+def test_a_target_that_takes_nothing_for_long_does_not_end_the_dump(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server would take pg_dump, which can't go on writing and so doesn't read, for a client that is gone."""
+    make_noise(config.database, 30)
+    with psycopg.connect(dbname=config.database) as server:
+        server.execute(sql.SQL("ALTER DATABASE {} SET tcp_user_timeout = '1s'").format(sql.Identifier(config.database)))
+    with at_part(monkeypatch, 2, lambda: time.sleep(6)):
+        back_up(config)
+    assert len(good(config.target)) == 1
 
 
 def test_a_job_that_is_told_to_stop_clears_up(config: Config, tmp_path: Path) -> None:

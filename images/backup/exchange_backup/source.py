@@ -30,9 +30,16 @@ POLL_SECONDS: Final = 0.2
 # "backup" in ASCII: held by the job for as long as it runs.
 LOCK: Final = 0x6261636B7570
 LOCK_WAIT_MILLISECONDS: Final = 300_000
-# Nothing may end our sessions but ourselves: they are idle while pg_dump works.
+# Nothing may end our sessions but ourselves: they are idle while pg_dump works, and pg_dump reads nothing for as long as
+# S3 takes nothing, which tcp_user_timeout counts as a dead client.
 NO_TIMEOUTS: Final = " ".join(
-    f"-c {name}=0" for name in ("statement_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout")
+    f"-c {name}=0"
+    for name in (
+        "statement_timeout",
+        "idle_session_timeout",
+        "idle_in_transaction_session_timeout",
+        "tcp_user_timeout",
+    )
 )
 
 FACTS: Final = """
@@ -205,7 +212,9 @@ def _look(
     )
     # A Service may lead elsewhere the next time; the snapshot is known to this server alone.
     address = _one(reading, "SELECT host(inet_server_addr()) AS found")
-    environment = {"PGHOSTADDR": str(address)} if address else {}
+    environment = {"PGOPTIONS": " ".join(filter(None, (os.environ.get("PGOPTIONS"), NO_TIMEOUTS)))}
+    if address:
+        environment["PGHOSTADDR"] = str(address)
     if source == "replica":
         environment["PGHOST"] = config.replica_host
     # Those that can't be counted are told of before anything is stored.
