@@ -5,9 +5,9 @@
 
 A stream is requests of one kind at a constant rate; streams.json is a list of them, with the fields of `Stream`.
 Nothing is sent twice: aiohttp, as browsers and Go's client do, would send a GET again that got no answer on a used
-connection, and hide that it was lost. A latency counts from the moment at which the request was due, so that whoever makes the
-client wait pays for it. Each request is a line of the record as soon as it has ended. SIGINT ends the load; requests
-under way are waited for.
+connection, and hide that it was lost. A latency counts from the moment at which the request was due, so that whoever
+makes the client wait pays for it. Each request is a line of the record as soon as it has ended. SIGINT ends the load;
+requests under way are waited for.
 """
 
 from __future__ import annotations
