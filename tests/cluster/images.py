@@ -22,6 +22,8 @@ STANDIN = "cryptoexchange/traefik-standin:3.6.12"
 VERSITYGW = "cryptoexchange/versitygw:1.8.0"
 Origin = Literal["upstream", "built here", "not to be had"]
 
+# Images of others that are one Go program: built from its module where no registry can be reached, and the same there.
+PROGRAMS = {"metrics_server": ("metrics-server", "metrics-server")}
 # Images of the platform that this project owns, and the folder of each Dockerfile.
 OWNED = {
     "postgres": PROJECT / "images" / "postgres",
@@ -59,7 +61,8 @@ def platform_images() -> list[PlatformImage]:
     images = []
     for name, image in defaults["platform_images"].items():
         reference = f"{image['repository']}:{image['tag']}"
-        origin: Origin = "built here" if name in OWNED else "upstream" if registry_reachable() else "not to be had"
+        built = name in OWNED or (name in PROGRAMS and not registry_reachable())
+        origin: Origin = "built here" if built else "upstream" if registry_reachable() else "not to be had"
         images.append(PlatformImage(name, reference, origin))
     if not registry_reachable():
         images.append(PlatformImage("traefik_standin", STANDIN, "built here"))
@@ -263,6 +266,17 @@ def build_owned(name: str) -> str:
     else:
         inputs = folder_digest(context, extra=base)
     docker_build(image.reference, context, inputs)
+    return image.reference
+
+
+def build_program(name: str) -> str:
+    """Build the image of a Go program under its own name, or pull it; return its reference."""
+    image = next(image for image in platform_images() if image.name == name)
+    if registry_reachable():
+        run(["docker", "pull", "-q", image.reference])
+    else:
+        program, binary = PROGRAMS[name]
+        scratch_image(image.reference, gobuild.build(gobuild.programs()[program]) / binary, binary)
     return image.reference
 
 

@@ -36,6 +36,7 @@ CAMPAIGNS = [
     Campaign("interrupted_runs", (str(HERE / "interrupted_runs.py"),)),
     Campaign("under_load", (str(HERE / "under_load.py"),)),
     Campaign("rollout", (str(HERE / "rollout.py"),)),
+    Campaign("autoscaling", (str(HERE / "autoscaling.py"),)),
     Campaign("moving_in", (str(HERE / "moving_in.py"),)),
     Campaign("moving_in_replicated", (str(HERE / "moving_in.py"), "replicate")),
     Campaign("disaster", (str(HERE / "disaster.py"),)),

@@ -88,4 +88,5 @@ def test_images_say_where_they_come_from(
     origins = {image.name: image.origin for image in images.platform_images()}
     assert origins["postgres"] == origins["exchange"] == "built here"
     assert origins["nginx_ingress_f5"] == origins["nginx_ingress_community"] == controllers
+    assert origins["metrics_server"] == ("upstream" if registry == "yes" else "built here")
     assert ("traefik_standin" in origins) is standin

@@ -102,3 +102,10 @@ def test_backups_ask_for_cronjobs_wherever_they_make_them(components: list[str],
     assert {one["namespace"] for one in asked if one["resource"] == "cronjobs"} == places
     # Nothing is asked twice.
     assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
+
+
+def test_metrics_server_asks_for_what_it_makes_in_the_whole_cluster() -> None:
+    asked = cluster.access_questions(["metrics_server"], {"metrics_server": "figures"})
+    wide = {one["resource"] for one in asked if "namespace" not in one}
+    assert {"clusterroles", "clusterrolebindings", "apiservices"} <= wide
+    assert {one["namespace"] for one in asked if one["resource"] == "rolebindings"} == {"kube-system"}
