@@ -69,3 +69,4 @@ def test_the_command_publishes_what_was_collected(tmp_path: Path, monkeypatch: p
         style = storage.stored_name("css/exchange.css")
         assert bytes(StaticFile.objects.get(name=style).content) == (tmp_path / style).read_bytes()
         assert {name.rsplit(".", 1)[1] for name in StaticFile.objects.values_list("name", flat=True)} >= {"css", "js"}
+        assert not StaticFile.objects.filter(name__endswith=".map").exists()

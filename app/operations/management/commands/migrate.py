@@ -16,7 +16,8 @@ ADVISORY_LOCK = 7_310_588_201
 OTHERS = """
     SELECT pid, coalesce(application_name, ''), state, extract(epoch FROM clock_timestamp() - xact_start)::int
     FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - %s * interval '1 ms'
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND xact_start < clock_timestamp() - %s * interval '1 ms'
     ORDER BY xact_start LIMIT 5
 """
 
@@ -55,5 +56,6 @@ class Command(migrate.Command):
         return (
             f"a migration got no lock on its table within {settings.MIGRATE_LOCK_TIMEOUT_MS} ms"
             " (MIGRATE_LOCK_TIMEOUT_MS) and was taken back; those that came before it in this run stay, and the former"
-            f" version goes on. Run it again, once these transactions have ended: {'; '.join(found) or 'all have by now'}"
+            " version goes on. Run it again once these transactions have ended:"
+            f" {'; '.join(found) or 'all have by now'}"
         )

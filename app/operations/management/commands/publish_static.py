@@ -19,7 +19,9 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         """Publish."""
-        names = set(getattr(staticfiles_storage, "hashed_files", {}).values())
+        collected = set(getattr(staticfiles_storage, "hashed_files", {}).values())
+        # No page asks for a source map, and they are more than half of all.
+        names = {name for name in collected if not name.endswith(".map")}
         if not names:
             raise CommandError(
                 f"{settings.STATIC_ROOT} has no manifest of static files: expected one of collectstatic's"
