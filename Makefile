@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help dashboards demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
+.PHONY: help dashboards demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test bench-rollout
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -46,7 +46,7 @@ lint: venv ## Style, types, YAML, Ansible
 
 lint-python: venv
 	@ruff check . && ruff format --check .
-	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster && mypy -p network
+	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster && mypy -p network && mypy -p load
 	@mypy -p exchange_backup && mypy -p backup && mypy -p dashboards
 	@mypy --config-file app/mypy.ini app
 
@@ -85,6 +85,9 @@ bench-failover: venv ## How long writes pause in a failover (needs the demo's cl
 
 bench-observability: venv ## What metrics and logs cost at rest, and how soon a log line can be read (needs the demo's cluster; MINUTES, LINES, RATE)
 	@$(BIN)/python tests/bench/observability.py
+
+bench-rollout: venv ## Latencies around a rollout, and what the ingress adds (needs the demo's cluster; TRIALS, RATE)
+	@$(BIN)/python tests/bench/rollout.py
 
 prove: venv ## The long campaign: resumable, hours; raw results in build/prove
 	@$(BIN)/python tests/prove/run.py

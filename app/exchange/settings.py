@@ -74,6 +74,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # Probes come by pod address over plain HTTP: answered before host names and the scheme are looked at.
     "operations.health.HealthMiddleware",
+    "operations.in_flight.InFlightMiddleware",
     "operations.requests.RequestContextMiddleware",
     "api.problems.ProblemMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _CORE, _APPS, _RBAC, _NET = "", "apps", "rbac.authorization.k8s.io", "networking.k8s.io"
-_POLICY, _BATCH = "policy", "batch"
+_POLICY, _BATCH, _AUTOSCALING = "policy", "batch", "autoscaling"
 
 # What each component's role creates in its namespace: (API group, resource).
 _NAMESPACED: dict[str, list[tuple[str, str]]] = {
@@ -51,10 +51,12 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_NET, "networkpolicies"),
         (_BATCH, "jobs"),
         (_POLICY, "poddisruptionbudgets"),
+        (_AUTOSCALING, "horizontalpodautoscalers"),
         # The ingress controller's rights in the namespace that it watches.
         (_RBAC, "roles"),
         (_RBAC, "rolebindings"),
     ],
+    "metrics_server": [(_APPS, "deployments"), (_NET, "networkpolicies"), (_POLICY, "poddisruptionbudgets")],
 }
 # What a role creates in the namespaces of others, if they are there: component -> (its namespace, API group, resource).
 _BESIDE: dict[str, list[tuple[str, str, str]]] = {
@@ -78,11 +80,20 @@ _ON_NODES: dict[str, list[tuple[str, str]]] = {
         (_NET, "networkpolicies"),
     ],
 }
+# What a role creates in a namespace of Kubernetes' own: (namespace, API group, resource).
+_OF_KUBERNETES: dict[str, list[tuple[str, str, str]]] = {
+    "metrics_server": [("kube-system", _RBAC, "rolebindings")],
+}
 _CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
     "ingress_nginx": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings"), (_NET, "ingressclasses")],
     # With monitoring_cluster_metrics.
     "monitoring": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings")],
     "logging": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings")],
+    "metrics_server": [
+        (_RBAC, "clusterroles"),
+        (_RBAC, "clusterrolebindings"),
+        ("apiregistration.k8s.io", "apiservices"),
+    ],
 }
 # What a role does beside applying objects: (verb, resource, subresource) of the core API group.
 _ALSO: dict[str, list[tuple[str, str, str]]] = {
@@ -128,6 +139,10 @@ def access_questions(
         questions += [
             {"verb": verb, "group": _CORE, "resource": resource, "subresource": subresource, "namespace": namespace}
             for verb, resource, subresource in _ALSO.get(component, [])
+        ]
+        questions += [
+            {"verb": "patch", "group": group, "resource": resource, "namespace": place}
+            for place, group, resource in _OF_KUBERNETES.get(component, [])
         ]
         questions += [
             {"verb": "patch", "group": group, "resource": resource}

@@ -37,12 +37,13 @@ FROM_GO = {
     "node_exporter": "node_exporter",
     "loki": "loki",
     "collector": "otelcol-contrib",
+    "metrics_server": "metrics-server",
 }
 # and from Debian's packages, which have another version than the platform names: the tag that is true.
 FROM_DEBIAN = {"alertmanager": "v0.28.1", "blackbox_exporter": "v0.26.0"}
-# Those of them that run on the control plane's node as well.
+# Those of the demo, which run on the control plane's node as well, or on workers alone.
 ON_EVERY_NODE = ("node_exporter", "collector")
-ON_WORKERS = tuple(name for name in (*FROM_GO, *FROM_DEBIAN) if name not in ON_EVERY_NODE)
+ON_WORKERS = ("prometheus", "loki", *FROM_DEBIAN)
 
 
 @dataclass(frozen=True)

@@ -58,16 +58,21 @@ def kind_config(cluster: Cluster, *, upstream: bool) -> dict[str, Any]:
         {"containerPort": 30080, "hostPort": 80, "listenAddress": cluster.address},
         {"containerPort": 30443, "hostPort": 443, "listenAddress": cluster.address},
     ]
+    kubelet = {
+        "kind": "KubeletConfiguration",
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        # Certificates of the cluster's CA, as on a well-kept cluster: metrics-server checks them.
+        "serverTLSBootstrap": True,
+    }
     config: dict[str, Any] = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "nodes": [{"role": "control-plane", "extraPortMappings": ports}, *[{"role": "worker"}] * WORKERS],
+        "kubeadmConfigPatches": [yaml.safe_dump(kubelet)],
     }
     if upstream:
         return config
-    kubelet = {
-        "kind": "KubeletConfiguration",
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+    kubelet |= {
         "cgroupDriver": "cgroupfs",
         "failCgroupV1": False,
         "resolvConf": "/kind/resolv.conf",
@@ -214,7 +219,31 @@ def create(cluster: Cluster) -> None:
         if not upstream:
             connect(cluster)
         kubectl(cluster, "wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
+        approve_kubelets(cluster)
         kubectl(cluster, "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=180s")
+
+
+def unsigned_kubelets(requests: list[dict[str, Any]]) -> tuple[list[str], set[str]]:
+    """Return the requests for a kubelet's certificate that nobody has judged, and the nodes that have got one."""
+    serving = [item for item in requests if item["spec"]["signerName"] == "kubernetes.io/kubelet-serving"]
+    waiting = [item["metadata"]["name"] for item in serving if not (item.get("status") or {}).get("conditions")]
+    signed = [item for item in serving if (item.get("status") or {}).get("certificate")]
+    return waiting, {item["spec"]["username"].removeprefix("system:node:") for item in signed}
+
+
+def approve_kubelets(cluster: Cluster) -> None:
+    """Approve the kubelets' own certificates: nothing in a cluster does by itself, and without no log can be read."""
+    nodes = set(node_names(cluster))
+    deadline = time.monotonic() + 120
+    while True:
+        waiting, done = unsigned_kubelets(json.loads(kubectl(cluster, "get", "csr", "-o", "json"))["items"])
+        if nodes <= done:
+            return
+        if time.monotonic() > deadline:
+            raise Failure(f"no certificate after 120 s for the kubelets of {', '.join(sorted(nodes - done))}")
+        if waiting:
+            kubectl(cluster, "certificate", "approve", *waiting)
+        time.sleep(0.5)
 
 
 def node_names(cluster: Cluster) -> list[str]:
@@ -245,10 +274,12 @@ def connect(cluster: Cluster) -> None:
 
 
 def load(cluster: Cluster, names: list[str] | None = None) -> None:
-    """Build the images that the project owns and put them on the nodes that lack them."""
-    wanted = [images.build_owned(name) for name in names or images.OWNED]
+    """Build images, all that a cluster needs unless some are named, and put them on the nodes that lack them."""
+    wanted = [images.build_owned(name) for name in names or images.OWNED if name in images.OWNED]
     everywhere: list[str] = []
-    if names is None and not images.registry_reachable():
+    if names and not images.registry_reachable():
+        wanted += images.build_others([name for name in names if name not in images.OWNED])
+    elif not images.registry_reachable():
         wanted.append(images.build_standin())
         if cluster is CLUSTERS["demo"]:  # Molecule's scenarios install neither monitoring nor logging
             everywhere = images.build_others(images.ON_EVERY_NODE)

@@ -90,6 +90,7 @@ def test_images_say_where_they_come_from(
     assert origins["postgres"] == origins["exchange"] == "built here"
     assert origins["nginx_ingress_f5"] == origins["nginx_ingress_community"] == controllers
     assert origins["loki"] == origins["collector"] == {"yes": "upstream", "no": "built here"}[registry]
+    assert origins["metrics_server"] == ("upstream" if registry == "yes" else "built here")
     assert ("traefik_standin" in origins) is standin
     assert origins["prometheus"] == origins["alertmanager"] == ("built here" if standin else "upstream")
 
