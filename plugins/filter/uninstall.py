@@ -13,6 +13,7 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
+            "uninstall_names": uninstall.names,
             "uninstall_plan": uninstall.plan,
             "uninstall_problems": uninstall.problems,
         }

@@ -211,6 +211,12 @@ def _questions(items: Iterable[Object]) -> list[dict[str, str]]:
     ]
 
 
+def names(delete_data: str | Sequence[str]) -> list[str]:
+    """Return the names of data to delete; a form, or `-e` with an equals sign, gives one text for all of them."""
+    listed = [delete_data] if isinstance(delete_data, str) else delete_data
+    return [name for text in listed for name in text.replace(",", " ").split()]
+
+
 def problems(delete_data: Sequence[str], namespaces: Sequence[str]) -> list[str]:
     """Return what is wrong with the names of data to delete: each is one of our namespaces, or a claim in one of them.
 

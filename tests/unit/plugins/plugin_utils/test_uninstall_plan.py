@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.installed import summary
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.uninstall import plan, problems
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.uninstall import names, plan, problems
 
 ASKED: dict[str, Any] = {
     "instance": "exchange",
@@ -174,7 +174,7 @@ def test_each_kind_and_namespace_is_asked_about_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["somebody", "exchange/", "exchange/a/b", "", "s3://bucket"])
+@pytest.mark.parametrize("name", ["somebody", "exchange/", "exchange/a/b", "s3://bucket"])
 def test_a_name_that_is_not_of_ours_is_refused(name: str) -> None:
     [said] = problems([name], ["exchange"])
     assert repr(name) in said
@@ -183,6 +183,12 @@ def test_a_name_that_is_not_of_ours_is_refused(name: str) -> None:
 
 def test_names_of_ours_are_accepted() -> None:
     assert problems(["exchange", "exchange/data-postgres-0"], ["exchange"]) == []
+
+
+@pytest.mark.parametrize("said", ["a,b/c", "a b/c", "a\nb/c\n", ["a", "b/c"], ["a, b/c"]])
+def test_a_form_gives_a_text(said: str | list[str]) -> None:
+    assert names(said) == ["a", "b/c"]
+    assert names([]) == names("") == []
 
 
 def test_nothing_of_a_secret_s_content_is_kept() -> None:
