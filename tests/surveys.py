@@ -27,7 +27,7 @@ def options() -> dict[str, Any]:
     specs = [
         load(path)["argument_specs"]["main"]["options"] for path in PROJECT.glob("roles/*/meta/argument_specs.yml")
     ]
-    return {name: option for spec in specs for name, option in spec.items()} | load(FILES / "playbook_options.yml")
+    return {name: option for spec in specs for name, option in spec.items()} | load(FILES / "options.yml")
 
 
 def generated() -> dict[str, str]:

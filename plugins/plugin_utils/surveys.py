@@ -34,7 +34,7 @@ def kind_of(option: Mapping[str, Any]) -> str:
     kind, choices = option.get("type", "str"), option.get("choices")
     if option.get("no_log"):
         return "password"
-    if kind == "list":
+    if kind == "list" and option.get("elements") != "dict":
         return "multiselect" if choices else "textarea"
     if kind == "bool" or choices:
         return "multiplechoice"

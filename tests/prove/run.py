@@ -37,6 +37,7 @@ CAMPAIGNS = [
     Campaign("under_load", (str(HERE / "under_load.py"),)),
     Campaign("moving_in", (str(HERE / "moving_in.py"),)),
     Campaign("moving_in_replicated", (str(HERE / "moving_in.py"), "replicate")),
+    Campaign("runner", (str(HERE / "runner.py"),)),
     Campaign("disaster", (str(HERE / "disaster.py"),)),
     Campaign("point_in_time", (str(HERE / "point_in_time.py"),)),
     # With the tests that are too long to gate a merge (CAMPAIGN=yes).

@@ -53,7 +53,11 @@ def test_an_option_becomes_a_question(option: dict[str, Any], expected: dict[str
 
 @pytest.mark.parametrize(
     ("option", "said"),
-    [({"type": "dict"}, "a dict can't be asked for"), ({"default": "{{ other }}"}, "its default is computed")],
+    [
+        ({"type": "dict"}, "a dict can't be asked for"),
+        ({"type": "list", "elements": "dict"}, "a list can't be asked for"),
+        ({"default": "{{ other }}"}, "its default is computed"),
+    ],
 )
 def test_what_a_form_can_not_ask(option: dict[str, Any], said: str) -> None:
     with pytest.raises(SurveyError, match=f"x: {said}"):
@@ -98,7 +102,7 @@ def test_a_template_runs_a_playbook_that_is_there(name: str) -> None:
 def test_variables_of_playbooks_have_their_names_and_defaults() -> None:
     plays = [play for path in PROJECT.glob("playbooks/*.yml") for play in yaml.safe_load(path.read_text())]
     variables = {name: value for play in plays for name, value in (play.get("vars") or {}).items()}
-    kept = generator.load(generator.FILES / "playbook_options.yml")
+    kept = generator.load(generator.FILES / "options.yml")
     assert {name: option["default"] for name, option in kept.items()} == {name: variables[name] for name in kept}
 
 
