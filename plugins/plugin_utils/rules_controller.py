@@ -20,7 +20,7 @@ def problems(asked: Mapping[str, Any], inventories: Sequence[str], options: surv
 
     Args:
         asked: the role's variables, without ``controller_`` before their names.
-        inventories: the folders that there are below inventories/.
+        inventories: the folders that there are below inventories/, if that can be seen.
         options: every option of every role, by name.
     """
     found = [*_of_awx(asked)]
@@ -67,7 +67,7 @@ def _of_image(image: str) -> str:
 
 
 def _of_environment(environment: Mapping[str, Any], inventories: Sequence[str]) -> Iterator[Problem]:
-    if environment["name"] not in inventories:
+    if inventories and environment["name"] not in inventories:
         yield "name", environment["name"], f"expected a folder of inventories/: {', '.join(inventories)}"
     by_token = [environment.get(key) or "" for key in ("api_host", "api_token", "api_ca")]
     ways = [any(by_token), bool(environment.get("kubeconfig")), bool(environment.get("credential"))]

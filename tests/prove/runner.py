@@ -1,8 +1,9 @@
 """ansible-runner, which AWX runs playbooks with, installs, verifies and uninstalls, as it would in a pod.
 
-It has a copy of the committed project (`git archive`), an inventory, and the K8S_AUTH_* variables that the credential type
-of playbooks/controller.yml injects; no kubeconfig, no home directory, and a user that no password file knows. First it
-gets a token that the cluster doesn't know, and an inventory that means another cluster: both times nothing may change.
+It has a copy of the committed project (`git archive`), an inventory, and the K8S_AUTH_* variables that the credential
+type of playbooks/controller.yml injects; no kubeconfig, no home directory, and a user that no password file knows.
+First it gets a token that the cluster doesn't know, and an inventory that means another cluster: both times nothing may
+change.
 
 On the demo's cluster: `CLUSTER=demo python tests/prove/runner.py`. Result: build/prove/runner.json.
 """
@@ -60,7 +61,7 @@ def image(folder: Path) -> Path:
 
 
 def inventory(folder: Path) -> None:
-    """Write the inventory of the cluster as AWX would import it: without a kubeconfig, since the credential says where."""
+    """Write the cluster's inventory as AWX would import it: without a kubeconfig, since the credential says where."""
     variables = folder / "group_vars" / "all"
     variables.mkdir(parents=True)
     shutil.copy(PROJECT / "inventories" / "kind" / "hosts.yml", folder)
