@@ -66,7 +66,7 @@ def summary(item: Mapping[str, Any], kind: Mapping[str, Any]) -> Object:
         "namespace": metadata.get("namespace", ""),
         "name": metadata["name"],
         "labels": metadata.get("labels") or {},
-        "owned": bool(metadata.get("ownerReferences")),
+        "owner": next((owner["kind"] for owner in metadata.get("ownerReferences") or []), ""),
         "hook": "helm.sh/hook" in annotations,
         # Who has written to it, but for its status: manager and operation.
         "managers": sorted(

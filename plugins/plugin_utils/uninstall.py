@@ -36,7 +36,7 @@ def _ours(item: Object, asked: Mapping[str, Any]) -> bool:
         (labels.get(_PART_OF), labels.get(_INSTANCE), labels.get(_MANAGED_BY))
         == ("cryptoexchange", asked["instance"], "ansible")
         and (asked["manager"], "Apply") in {tuple(entry) for entry in item["managers"]}
-        and not item["owned"]
+        and not item["owner"]
     )
 
 
@@ -67,13 +67,13 @@ def _is_state(item: Object, asked: Mapping[str, Any]) -> bool:
         and labels.get(_INSTANCE) == asked["instance"]
         and "app.kubernetes.io/name" in labels
         and _MANAGED_BY not in labels
-        and not item["owned"]
+        and not item["owner"]
     )
 
 
 def _is_furniture(item: Object) -> bool:
     return (
-        item["owned"]
+        bool(item["owner"])
         or item["kind"] in _FURNITURE_KINDS
         or (item["kind"], item["name"]) in _FURNITURE
         or (item["kind"] == SECRET and item["type"] == "kubernetes.io/service-account-token")
@@ -100,7 +100,7 @@ def _definition(item: Object) -> dict[str, Any]:
 
 def _kept_because(item: Object, asked: Mapping[str, Any]) -> str:
     """Return why something of ours stays unless it is named, or nothing if it doesn't."""
-    if item["kind"] == CLAIM and item["labels"].get(_INSTANCE) == asked["instance"] and not item["owned"]:
+    if item["kind"] == CLAIM and item["labels"].get(_INSTANCE) == asked["instance"] and not item["owner"]:
         return f"data, in the volume {item['volume'] or '(none yet)'}"
     # A leaf certificate is made again by the CA, whose key is in the system namespace.
     leaf = item["type"] == "kubernetes.io/tls" and item["namespace"] != asked["system_namespace"]
@@ -165,8 +165,8 @@ def plan(found: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         release: whether Helm has a release to remove; first, running, rest, secrets, namespaces: objects to remove, in
-        this order; going: the same as lines; kept: a line for everything that stays, and why; questions: the access
-        that it takes.
+        this order; lost: data that would go without having been named; going: what goes, as lines; kept: a line for
+        everything that stays, and why; questions: the access that it takes.
     """
     objects = sorted(found["objects"], key=lambda one: (one["kind"], _place(one)))
     labelled = {item["name"] for item in objects if item["kind"] == NAMESPACE and _ours(item, asked)}
@@ -195,11 +195,25 @@ def plan(found: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     }
     return {
         **{name: [_definition(item) for item in items] for name, items in order.items()},
+        "lost": _lost(objects, asked),
         "release": any(_is_revision(item, asked) for item in objects),
         "going": [line(item) for item in (*release, *remove, *namespaces)],
         "kept": kept,
         "questions": _questions((*release, *remove, *namespaces)),
     }
+
+
+def _lost(objects: Sequence[Object], asked: Mapping[str, Any]) -> list[str]:
+    """Return claims that Kubernetes would delete with their StatefulSet, and that are not named."""
+    return [
+        f"{line(item)} would be deleted with its StatefulSet (persistentVolumeClaimRetentionPolicy): name it in "
+        "uninstall_delete_data, or set whenDeleted to Retain first"
+        for item in objects
+        if item["kind"] == CLAIM
+        and item["owner"] == "StatefulSet"
+        and item["labels"].get(_INSTANCE) == asked["instance"]
+        if not {item["namespace"], _place(item)} & set(asked["delete_data"])
+    ]
 
 
 def _questions(items: Iterable[Object]) -> list[dict[str, str]]:

@@ -37,7 +37,7 @@ def thing(kind: str, name: str, namespace: str = "exchange", **more: Any) -> dic
         "namespace": namespace,
         "name": name,
         "labels": {},
-        "owned": False,
+        "owner": "",
         "hook": False,
         "managers": [],
         "type": "",
@@ -111,7 +111,7 @@ def test_what_a_cluster_makes_itself_keeps_no_namespace() -> None:
         thing("ConfigMap", "kube-root-ca.crt"),
         thing("ServiceAccount", "default"),
         thing("Lease", "leader"),
-        thing("Pod", "web-1", owned=True, **APPLIED),
+        thing("Pod", "web-1", owner="ReplicaSet", **APPLIED),
         thing("Secret", "default-token", type="kubernetes.io/service-account-token"),
     )
     assert result["going"] == ["Namespace exchange"]
@@ -158,6 +158,13 @@ def test_data_goes_when_it_is_named_and_volumes_that_outlive_it_are_listed() -> 
         "PersistentVolume pv-0",
         "Namespace exchange",
     ]
+
+
+def test_claims_that_would_go_with_their_stateful_set_stop_it_unless_they_are_named() -> None:
+    claim = thing("PersistentVolumeClaim", "data-0", owner="StatefulSet", labels=LABELS)
+    assert "PersistentVolumeClaim exchange/data-0 would be deleted" in planned(claim)["lost"][0]
+    assert planned(claim, delete_data=["exchange/data-0"])["lost"] == []
+    assert planned(thing("PersistentVolumeClaim", "scratch", owner="Pod", labels=LABELS))["lost"] == []
 
 
 def test_the_order() -> None:
