@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help dashboards demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test bench-rollout
+.PHONY: help dashboards demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test bench-rollout surveys
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -91,6 +91,9 @@ bench-rollout: venv ## Latencies around a rollout, and what the ingress adds (ne
 
 prove: venv ## The long campaign: resumable, hours; raw results in build/prove
 	@$(BIN)/python tests/prove/run.py
+
+surveys: venv ## Write AWX's surveys anew, after the variables of a role have changed
+	@$(BIN)/python tests/surveys.py
 
 clean: ## Remove what demo and test started; CACHES=1 the caches too
 	@if test -x $(BIN)/python; then $(CLUSTER) down test; $(CLUSTER) down demo; \

@@ -39,6 +39,7 @@ CAMPAIGNS = [
     Campaign("autoscaling", (str(HERE / "autoscaling.py"),)),
     Campaign("moving_in", (str(HERE / "moving_in.py"),)),
     Campaign("moving_in_replicated", (str(HERE / "moving_in.py"), "replicate")),
+    Campaign("runner", (str(HERE / "runner.py"),)),
     Campaign("disaster", (str(HERE / "disaster.py"),)),
     Campaign("point_in_time", (str(HERE / "point_in_time.py"),)),
     Campaign("logs", (str(HERE / "logs.py"),)),
