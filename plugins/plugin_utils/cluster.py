@@ -37,6 +37,7 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_RBAC, "roles"),
         (_RBAC, "rolebindings"),
     ],
+    "deployer": [(_CORE, "serviceaccounts"), (_RBAC, "roles"), (_RBAC, "rolebindings")],
 }
 # What a role creates in the namespaces of others, if they are there: component -> (its namespace, API group, resource).
 _BESIDE: dict[str, list[tuple[str, str, str]]] = {
@@ -53,6 +54,7 @@ _ALSO: dict[str, list[tuple[str, str, str]]] = {
         ("create", "pods", "exec"),
         ("list", "persistentvolumeclaims", ""),
     ],
+    "deployer": [("create", "serviceaccounts", "token")],
 }
 
 
@@ -87,7 +89,8 @@ def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -
             {"verb": "patch", "group": group, "resource": resource}
             for group, resource in _CLUSTER_WIDE.get(component, [])
         ]
-    return questions
+    # Components that share a namespace need some things both.
+    return [question for number, question in enumerate(questions) if question not in questions[:number]]
 
 
 def minor(version: str) -> tuple[int, int]:
