@@ -1,0 +1,38 @@
+# Which cluster, namespace and release the other scripts work on. They source this file; in bash.
+#
+#   KUBECONFIG    a file, such as playbooks/deployer.yml writes
+#   KUBE_CONTEXT  a context in it, or a GitLab agent's (group/project:agent); empty: the current one
+#   NAMESPACE     of the application (exchange)
+#   RELEASE       Helm's name of it (exchange)
+# shellcheck shell=bash
+NAMESPACE=${NAMESPACE:-exchange}
+RELEASE=${RELEASE:-exchange}
+TIMEOUT_SECONDS=${TIMEOUT_SECONDS:-600}
+
+helm() { command "${HELM:-helm}" ${KUBE_CONTEXT:+--kube-context "$KUBE_CONTEXT"} --namespace "$NAMESPACE" "$@"; }
+kubectl() { command "${KUBECTL:-kubectl}" ${KUBE_CONTEXT:+--context "$KUBE_CONTEXT"} --namespace "$NAMESPACE" "$@"; }
+
+# The newest of Helm's revisions that has a status (deployed, superseded, failed), or nothing.
+newest_revision() {
+  kubectl get secrets --selector="owner=helm,name=$RELEASE,status=$1" \
+    --output=jsonpath='{range .items[*]}{.metadata.labels.version}{"\n"}{end}' | sort -n | tail -n 1
+}
+
+# The image that the web pods should run.
+wanted_image() {
+  kubectl get deployments --selector="app.kubernetes.io/name=$RELEASE,app.kubernetes.io/component=web" \
+    --output=jsonpath='{.items[0].spec.template.spec.containers[0].image}'
+}
+
+# Pods of the release that don't serve, and didn't end well.
+troubled_pods() {
+  kubectl get pods --selector="app.kubernetes.io/name=$RELEASE" --sort-by=.metadata.creationTimestamp \
+    --output=jsonpath='{range .items[*]}{.metadata.name}{" "}{.status.phase}{" "}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}' |
+    awk '$2 != "Succeeded" && $3 != "True" { print $1 }'
+}
+
+# What happened to a pod, newest last.
+warnings_of() {
+  kubectl get events --field-selector="type=Warning,involvedObject.name=$1" --sort-by=.lastTimestamp \
+    --output=jsonpath='{range .items[*]}{.reason}{": "}{.message}{"\n"}{end}'
+}

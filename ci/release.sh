@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Bring an image's tag into service with Helm and try it through its public address. If either fails, say why and go back
+# to what ran before. Migrations run first, in the chart's Job; if they fail, what runs is not touched at all.
+#
+#   ci/release.sh TAG
+#
+#   URL              public address, such as https://exchange.example.com; empty: it is not tried (see ci/smoke.sh)
+#   TIMEOUT_SECONDS  for migrations and rollout together (600)
+#   CHART            folder of the chart (charts/exchange beside this folder)
+#   and what ci/cluster.sh lists
+set -euo pipefail
+tag=${1:?usage: ci/release.sh TAG}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=ci/cluster.sh
+source "$here/cluster.sh"
+chart=${CHART:-$here/../charts/exchange}
+
+# Before a rollback takes the pods away, and what they could tell with them.
+explain() {
+  local pod reason=""
+  kubectl get pods --selector="app.kubernetes.io/name=$RELEASE" --output=wide
+  for pod in $(troubled_pods); do
+    echo "--- $pod"
+    warnings_of "$pod" | tail -n 5
+    kubectl logs "$pod" --all-containers --prefix --tail=20 2>&1 || true
+    reason=$(reason_of "$pod")
+  done
+  echo "--- $tag was not brought into service${reason:+: $reason}"
+}
+
+# The shortest answer to why a pod doesn't serve: what a migration said last, why a container waits, or the last warning.
+reason_of() {
+  local waiting last=""
+  waiting=$(kubectl get pod "$1" --output=jsonpath='{range .status.containerStatuses[*]}{.state.waiting.reason}{" "}{.state.waiting.message}{"\n"}{end}' |
+    grep -E '[^ ]' | head -n 1 || true)
+  case $1 in
+    *-migrate-*) last=$(kubectl logs "$1" --all-containers --tail=1 2>/dev/null || true) ;;
+  esac
+  [ -n "$last" ] || last=${waiting:-$(warnings_of "$1" | tail -n 1)}
+  echo "$1: ${last:-it is not ready}"
+}
+
+go_back() {
+  trap - INT TERM
+  echo "=== Back to revision $before ($image_before)"
+  if helm rollback "$RELEASE" "$before" --wait --timeout "${TIMEOUT_SECONDS}s"; then
+    echo "FAILED: $1. $image_before serves."
+  else
+    echo "FAILED: $1. AND THE ROLLBACK FAILED: helm -n $NAMESPACE rollback $RELEASE $before --wait"
+  fi
+  exit 1
+}
+
+before=$(newest_revision deployed)
+if [ -z "$before" ]; then
+  echo "FAILED: there is no release $RELEASE in the namespace $NAMESPACE that could be upgraded: install it with site.yml"
+  exit 1
+fi
+image_before=$(wanted_image)
+# A cancelled job leaves no half of a rollout behind.
+trap 'go_back "the job was stopped"' INT TERM
+
+echo "=== Migrate and roll out $tag (now: $image_before, revision $before)"
+began=$SECONDS
+if ! helm upgrade "$RELEASE" "$chart" --reset-then-reuse-values --set-string "image.tag=$tag,image.digest=" \
+  --history-max 10 --wait --timeout "${TIMEOUT_SECONDS}s" >/dev/null; then
+  said=$(explain)
+  echo "$said"
+  go_back "$(tail -n 1 <<<"${said#--- }" | sed 's/^--- //')"
+fi
+echo "    $(wanted_image) is rolled out, after $((SECONDS - began)) s"
+
+if [ -n "${URL:-}" ] && ! "$here/smoke.sh" "$URL" "$tag"; then
+  go_back "$tag did not pass the smoke test of $URL (its last line says why)"
+fi
