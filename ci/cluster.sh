@@ -18,6 +18,26 @@ newest_revision() {
     --output=jsonpath='{range .items[*]}{.metadata.labels.version}{"\n"}{end}' | sort -n | tail -n 1
 }
 
+# Revisions that were in service and were not given up, oldest first; the last one is in service now. What a rollback left
+# behind was given up: a version that failed its smoke test is never gone back to.
+revisions_in_service() {
+  helm history "$RELEASE" --max 256 | awk -F '\t' '
+    { gsub(/ /, "", $1); gsub(/ /, "", $3) }
+    $3 != "deployed" && $3 != "superseded" { next }
+    $NF ~ /^Rollback to [0-9]+/ {
+      split($NF, words, " ")
+      while (count > 0 && kept[count] != words[3]) count--
+      if (count > 0) { kept[count] = $1; next }
+    }
+    { kept[++count] = $1 }
+    END { for (one = 1; one <= count; one++) print kept[one] }'
+}
+
+# The image tag of one of Helm's revisions.
+tag_of() {
+  helm get values "$RELEASE" --revision "$1" --output json | sed -n 's/.*"image":{[^}]*"tag":"\([^"]*\)".*/\1/p'
+}
+
 # The image that the web pods should run.
 wanted_image() {
   kubectl get deployments --selector="app.kubernetes.io/name=$RELEASE,app.kubernetes.io/component=web" \

@@ -66,7 +66,8 @@ if ! helm upgrade "$RELEASE" "$chart" --reset-then-reuse-values --set-string "im
   --history-max 10 --wait --timeout "${TIMEOUT_SECONDS}s" >/dev/null; then
   said=$(explain)
   echo "$said"
-  go_back "$(tail -n 1 <<<"${said#--- }" | sed 's/^--- //')"
+  # Its last line is the shortest.
+  go_back "$(tail -n 1 <<<"$said" | sed 's/^--- //')"
 fi
 echo "    $(wanted_image) is rolled out, after $((SECONDS - began)) s"
 

@@ -55,6 +55,7 @@ until:
 
 import contextlib
 import copy
+import json
 import os
 import tempfile
 from datetime import UTC, datetime
@@ -62,8 +63,7 @@ from pathlib import Path
 from typing import Any
 
 with contextlib.suppress(ImportError):  # AnsibleK8SModule says what to install
-    from kubernetes.client import AuthenticationV1TokenRequest, CoreV1Api, V1TokenRequestSpec
-    from kubernetes.client.exceptions import ApiException
+    from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError
 
 from ansible_collections.cryptoexchange.platform.plugins.module_utils import account_file
 from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
@@ -71,27 +71,32 @@ from ansible_collections.kubernetes.core.plugins.module_utils.args_common import
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
 
-HTTP_NOT_FOUND = 404
+
+def ask(client: Any, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return what the API answers to a request."""
+    answer: dict[str, Any] = json.loads(client.request(method, path, body=body, serialize=False).data)
+    return answer
 
 
-def look(core: Any, configuration: Any, parameters: dict[str, Any]) -> account_file.Account:
+def look(client: Any, configuration: Any, path: str, parameters: dict[str, Any]) -> account_file.Account:
     """Return the account as the cluster knows it; without a UID if it isn't there."""
-    name, namespace = parameters["name"], parameters["namespace"]
     try:
-        uid = core.read_namespaced_service_account(name, namespace).metadata.uid
-    except ApiException as error:
-        if error.status != HTTP_NOT_FOUND:
-            raise
+        uid = ask(client, "GET", path)["metadata"]["uid"]
+    except NotFoundError:
         uid = ""
     authority = Path(configuration.ssl_ca_cert).read_text() if configuration.ssl_ca_cert else ""
-    return account_file.Account(configuration.host, authority, namespace, name, uid)
+    return account_file.Account(configuration.host, authority, parameters["namespace"], parameters["name"], uid)
 
 
-def issue(core: Any, account: account_file.Account, hours: int) -> Any:
+def issue(client: Any, path: str, hours: int) -> dict[str, Any]:
     """Return the status of a TokenRequest: the token, and when it ends."""
-    wanted = V1TokenRequestSpec(audiences=[], expiration_seconds=hours * 3600)
-    request = AuthenticationV1TokenRequest(spec=wanted)
-    return core.create_namespaced_service_account_token(account.name, account.namespace, request).status
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": hours * 3600},
+    }
+    status: dict[str, Any] = ask(client, "POST", f"{path}/token", request)["status"]
+    return status
 
 
 def write(path: Path, text: str) -> None:
@@ -113,26 +118,26 @@ def main() -> None:
         token_hours={"type": "int", "required": True, "no_log": False},
     )
     module = AnsibleK8SModule(module_class=AnsibleModule, argument_spec=spec, supports_check_mode=True)
-    path, name = Path(module.params["path"]), f"{module.params['namespace']}/{module.params['name']}"
+    file, name, namespace = (module.params[key] for key in ("path", "name", "namespace"))
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}"
     try:
-        client = get_api_client(module)
-        core = CoreV1Api(client.client.client)
-        account = look(core, client.configuration, module.params)
-        before = path.read_text() if path.exists() else ""
+        api = get_api_client(module)
+        account = look(api.client, api.configuration, path, module.params)
+        before = Path(file).read_text() if Path(file).exists() else ""
         reason = account_file.renewal_reason(before, account, datetime.now(UTC))
         if not reason:
             module.exit_json(changed=False, reason="", until=account_file.read(before).until.isoformat())
         if module.check_mode:
             module.exit_json(changed=True, reason=reason, until="")
-        issued = issue(core, account, module.params["token_hours"])
-        write(path, account_file.compose(account, issued.token))
+        issued = issue(api.client, path, module.params["token_hours"])
+        write(Path(file), account_file.compose(account, issued["token"]))
     except account_file.ForeignFileError as error:
         module.fail_json(
-            msg=f"{path} is no kubeconfig that this module wrote ({error}), and is left alone: name another file"
+            msg=f"{file} is no kubeconfig that this module wrote ({error}), and is left alone: name another file"
         )
-    except ApiException as error:
-        module.fail_json(msg=f"the account {name} gets no token: {error.status} {error.reason}")
-    module.exit_json(changed=True, reason=reason, until=issued.expiration_timestamp.isoformat())
+    except DynamicApiError as error:
+        module.fail_json(msg=f"the account {namespace}/{name} gets no token: {error.status} {error.reason}")
+    module.exit_json(changed=True, reason=reason, until=issued["expirationTimestamp"])
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ CAMPAIGNS = [
     Campaign("moving_in_replicated", (str(HERE / "moving_in.py"), "replicate")),
     Campaign("disaster", (str(HERE / "disaster.py"),)),
     Campaign("point_in_time", (str(HERE / "point_in_time.py"),)),
+    Campaign("pipeline", (str(HERE / "pipeline.py"),)),
     # With the tests that are too long to gate a merge (CAMPAIGN=yes).
     Campaign("molecule", ("-m", "molecule", "test", "--all", "--destroy=always")),
 ]
