@@ -43,16 +43,3 @@ wanted_image() {
   kubectl get deployments --selector="app.kubernetes.io/name=$RELEASE,app.kubernetes.io/component=web" \
     --output=jsonpath='{.items[0].spec.template.spec.containers[0].image}'
 }
-
-# Pods of the release that don't serve, and didn't end well.
-troubled_pods() {
-  kubectl get pods --selector="app.kubernetes.io/name=$RELEASE" --sort-by=.metadata.creationTimestamp \
-    --output=jsonpath='{range .items[*]}{.metadata.name}{" "}{.status.phase}{" "}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}' |
-    awk '$2 != "Succeeded" && $3 != "True" { print $1 }'
-}
-
-# What happened to a pod, newest last.
-warnings_of() {
-  kubectl get events --field-selector="type=Warning,involvedObject.name=$1" --sort-by=.lastTimestamp \
-    --output=jsonpath='{range .items[*]}{.reason}{": "}{.message}{"\n"}{end}'
-}

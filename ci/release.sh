@@ -13,32 +13,9 @@ tag=${1:?usage: ci/release.sh TAG}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=ci/cluster.sh
 source "$here/cluster.sh"
+# shellcheck source=ci/explain.sh
+source "$here/explain.sh"
 chart=${CHART:-$here/../charts/exchange}
-
-# Before a rollback takes the pods away, and what they could tell with them.
-explain() {
-  local pod reason=""
-  kubectl get pods --selector="app.kubernetes.io/name=$RELEASE" --output=wide
-  for pod in $(troubled_pods); do
-    echo "--- $pod"
-    warnings_of "$pod" | tail -n 5
-    kubectl logs "$pod" --all-containers --prefix --tail=20 2>&1 || true
-    reason=$(reason_of "$pod")
-  done
-  echo "--- $tag was not brought into service${reason:+: $reason}"
-}
-
-# The shortest answer to why a pod doesn't serve: what a migration said last, why a container waits, or the last warning.
-reason_of() {
-  local waiting last=""
-  waiting=$(kubectl get pod "$1" --output=jsonpath='{range .status.containerStatuses[*]}{.state.waiting.reason}{" "}{.state.waiting.message}{"\n"}{end}' |
-    grep -E '[^ ]' | head -n 1 || true)
-  case $1 in
-    *-migrate-*) last=$(kubectl logs "$1" --all-containers --tail=1 2>/dev/null || true) ;;
-  esac
-  [ -n "$last" ] || last=${waiting:-$(warnings_of "$1" | tail -n 1)}
-  echo "$1: ${last:-it is not ready}"
-}
 
 go_back() {
   trap - INT TERM
@@ -64,13 +41,17 @@ echo "=== Migrate and roll out $tag (now: $image_before, revision $before)"
 began=$SECONDS
 if ! helm upgrade "$RELEASE" "$chart" --reset-then-reuse-values --set-string "image.tag=$tag,image.digest=" \
   --history-max 10 --wait --timeout "${TIMEOUT_SECONDS}s" >/dev/null; then
-  said=$(explain)
+  said=$(explain "$tag was not brought into service")
   echo "$said"
   # Its last line is the shortest.
   go_back "$(tail -n 1 <<<"$said" | sed 's/^--- //')"
 fi
 echo "    $(wanted_image) is rolled out, after $((SECONDS - began)) s"
 
-if [ -n "${URL:-}" ] && ! "$here/smoke.sh" "$URL" "$tag"; then
-  go_back "$tag did not pass the smoke test of $URL (its last line says why)"
+if [ -n "${URL:-}" ]; then
+  if ! said=$("$here/smoke.sh" "$URL" "$tag" 2>&1); then
+    echo "$said"
+    go_back "$tag: $(tail -n 1 <<<"$said")"
+  fi
+  echo "$said"
 fi

@@ -115,7 +115,7 @@ TRIALS = (
     Trial("good", lambda: headline("The first version")),
     Trial("readiness fails", never_ready, "Readiness probe failed: HTTP probe failed with statuscode: 503"),
     Trial("migration fails", failing_migration, "RuntimeError: this migration fails on purpose"),
-    Trial("smoke test fails", nameless, "did not pass the smoke test"),
+    Trial("smoke test fails", nameless, "smoke test: "),
     Trial("good again", lambda: headline("The second version")),
 )
 
