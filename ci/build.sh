@@ -31,7 +31,7 @@ case ${BUILDER:-buildkit} in
     docker push --quiet "$repository:$tag"
     docker push --quiet "$repository:cache"
     digest=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$repository:$tag" |
-      sed -n "s|^$repository@||p")
+      sed -n "s|^$repository@||p" | head -n 1)
     ;;
   buildah)
     # shellcheck disable=SC2086  # the options are words

@@ -131,10 +131,20 @@ def test_with_a_key_images_are_signed(checkout: Path) -> None:
 
 
 def test_what_touches_production_does_so_one_after_the_other(expanded: dict[str, Any]) -> None:
-    touching = [name for name, job in expanded.items() if "production" in str(job) and isinstance(job, dict)]
-    changing = [name for name in touching if name != "platform-check"]
+    changing = [name for name, job in expanded.items() if "'production'" in str(job) and "script" in job]
     assert sorted(changing) == ["platform-apply", "production", "roll-back-production"]
     assert {expanded[name]["resource_group"] for name in changing} == {"production"}
+
+
+def test_the_application_and_the_platform_have_accounts_of_their_own(expanded: dict[str, Any]) -> None:
+    environments = {name: job["environment"]["name"] for name, job in expanded.items() if "environment" in job}
+    assert environments == {
+        "platform-check": "platform",
+        "platform-apply": "platform",
+        "staging": "staging",
+        "production": "production",
+        "roll-back-production": "production",
+    }
 
 
 def test_the_scanner_is_pinned_by_digest(expanded: dict[str, Any]) -> None:
