@@ -87,12 +87,14 @@ def test_the_schema_is_looked_at(checkout: Path) -> None:
     assert "interruptible" in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("builder", ["buildkit", "docker", "buildah"])
+@pytest.mark.parametrize("builder", ["buildkit", "docker", "dind", "buildah"])
 def test_every_builder_is_an_input(checkout: Path, builder: str) -> None:
     result = local(checkout, "--preview", "--input", f"builder={builder}", **BRANCH)
     assert result.returncode == 0, result.stderr
     pipeline = yaml.safe_load(result.stdout)
-    assert {pipeline[f"build-{name}"]["variables"]["BUILDER"] for name in IMAGES} == {builder}
+    builds = [pipeline[f"build-{name}"] for name in IMAGES]
+    assert {build["variables"]["BUILDER"] for build in builds} == {"docker" if builder == "dind" else builder}
+    assert {"services" in build for build in builds} == {builder == "dind"}
 
 
 def test_another_builder_is_refused(checkout: Path) -> None:
