@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help dashboards demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test bench-rollout surveys
+.PHONY: help dashboards demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test bench-rollout surveys lint-migrations
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -53,6 +53,9 @@ lint-python: venv
 lint-ansible: venv
 	@yamllint --strict .
 	@ansible-lint --offline
+
+lint-migrations: venv doctor ## Migrations that the version before can't live with
+	@pytest -q app/operations/tests/test_migrations.py
 
 unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their own
 	@pytest -q -n 2 --dist loadfile tests/unit tests/backup

@@ -38,6 +38,10 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", pattern=HOST_NAME, allowed="host name
 CSRF_TRUSTED_ORIGINS = env.words(
     "CSRF_TRUSTED_ORIGINS", [], pattern=ORIGIN, allowed="origins such as https://exchange.example.com"
 )
+# What was deployed, as the chart says it: on every page and in /healthz.
+APP_VERSION = env.text(
+    "APP_VERSION", "", pattern=r"[A-Za-z0-9_:.-]{1,128}", allowed="at most 128 letters, digits and `_:.-`"
+)
 ROOT_URLCONF = "exchange.urls"
 WSGI_APPLICATION = "exchange.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -107,6 +111,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "wallet.context.features",
+                "operations.context.version",
             ],
         },
     },

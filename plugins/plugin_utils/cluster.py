@@ -57,6 +57,7 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_RBAC, "rolebindings"),
     ],
     "metrics_server": [(_APPS, "deployments"), (_NET, "networkpolicies"), (_POLICY, "poddisruptionbudgets")],
+    "deployer": [(_CORE, "serviceaccounts"), (_RBAC, "roles"), (_RBAC, "rolebindings")],
 }
 # What a role creates in the namespaces of others, if they are there: component -> (its namespace, API group, resource).
 _BESIDE: dict[str, list[tuple[str, str, str]]] = {
@@ -103,6 +104,7 @@ _ALSO: dict[str, list[tuple[str, str, str]]] = {
         ("create", "pods", "exec"),
         ("list", "persistentvolumeclaims", ""),
     ],
+    "deployer": [("create", "serviceaccounts", "token")],
 }
 
 

@@ -25,6 +25,8 @@ WORKERS = 3
 VOLUMES_PER_WORKER = 6
 VOLUME_SIZE = "2Gi"
 POD_NETWORK = "10.244.0.0/16"
+# The container of tests/cluster/registry.py, on the nodes' network.
+REGISTRY = "cryptoexchange-registry"
 
 
 @dataclass(frozen=True)
@@ -411,6 +413,8 @@ def down(cluster: Cluster) -> None:
         return
     with step(f"Remove the kind cluster {cluster.name}"):
         run([tools() / "kind", "delete", "cluster", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig])
+        if not run(["docker", "ps", "-aq", "--filter", "label=io.x-k8s.kind.cluster"]).strip():
+            run(["docker", "rm", "--force", "--volumes", REGISTRY], check=False)
         if not run(["docker", "ps", "-aq", "--filter", "network=kind"]).strip():
             run(["docker", "network", "rm", "kind"], check=False)
     for name in ("cluster.yml", "s3.yml"):

@@ -46,6 +46,7 @@ CAMPAIGNS = [
     Campaign("observability", (str(HERE / "observability.py"),)),
     # Needs a tagged release before this one, or PREVIOUS.
     Campaign("upgrade", (str(HERE / "upgrade.py"),)),
+    Campaign("pipeline", (str(HERE / "pipeline.py"),)),
     # With the tests that are too long to gate a merge (CAMPAIGN=yes).
     Campaign("molecule", ("-m", "molecule", "test", "--all", "--destroy=always")),
 ]

@@ -325,6 +325,30 @@ def test_network_policies_open_what_is_used() -> None:
     assert [rule["ports"][0]["port"] for rule in web["ingress"]] == ["http", 9100]
 
 
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ({"tag": "3f2a9c1"}, {"APP_VERSION": "3f2a9c1"}),
+        ({"tag": "3f2a9c1", "digest": DIGEST}, {"APP_VERSION": DIGEST}),
+        ({"tag": "3f2a9c1", "versionEnv": "RELEASE"}, {"RELEASE": "3f2a9c1"}),
+        ({"tag": "3f2a9c1", "versionEnv": ""}, {}),
+    ],
+)
+def test_every_process_is_told_which_version_it_is(image: dict[str, str], told: dict[str, str]) -> None:
+    worker = {"workers": {"worker": {"command": ["work"]}}}
+    objects = render(merged(SMALLEST, {"image": image, **worker}))
+    found = [
+        {name: entry["value"] for name, entry in environment(container).items() if name in {"APP_VERSION", "RELEASE"}}
+        for item in workloads(tuple(objects))
+        for container in containers(item)
+    ]
+    assert len(found) == len(["web", "migrate", "worker"])
+    assert all(one == told for one in found)
+
+
 def test_nobody_reaches_an_image_that_has_no_way_in() -> None:
     values = merged(SMALLEST, {"networkPolicy": {"ingressControllers": []}})
     assert find(render(values), "NetworkPolicy", "shop-web")["spec"]["ingress"] == []

@@ -85,7 +85,7 @@ def test_a_certain_connection_is_accepted(values: dict[str, Any], ambient: dict[
     assert rules_platform.connection_errors(values, ambient) == []
 
 
-NAMESPACES = {"postgres": "data", "postgres_backup": "keep", "exchange_app": "shop"}
+NAMESPACES = {"postgres": "data", "postgres_backup": "keep", "exchange_app": "shop", "deployer": "shop"}
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,9 @@ def test_metrics_server_asks_for_what_it_makes_in_the_whole_cluster() -> None:
     wide = {one["resource"] for one in asked if "namespace" not in one}
     assert {"clusterroles", "clusterrolebindings", "apiservices"} <= wide
     assert {one["namespace"] for one in asked if one["resource"] == "rolebindings"} == {"kube-system"}
+def test_components_in_one_namespace_ask_nothing_twice() -> None:
+    asked = cluster.access_questions(["exchange_app", "deployer"], NAMESPACES)
+    assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
+    core = {"group": "", "namespace": "shop"}
+    assert {**core, "verb": "patch", "resource": "serviceaccounts"} in asked
+    assert {**core, "verb": "create", "resource": "serviceaccounts", "subresource": "token"} in asked
