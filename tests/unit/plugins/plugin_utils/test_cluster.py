@@ -110,11 +110,15 @@ def test_monitoring_asks_wherever_it_finds_pods_and_on_nodes() -> None:
     assert {("rolebindings", place) for place in ("data", "watch", "agents")} <= places
     assert {place for resource, place in places if resource == "daemonsets"} == {"agents"}
     assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
+
+
 def test_metrics_server_asks_for_what_it_makes_in_the_whole_cluster() -> None:
     asked = cluster.access_questions(["metrics_server"], {"metrics_server": "figures"})
     wide = {one["resource"] for one in asked if "namespace" not in one}
     assert {"clusterroles", "clusterrolebindings", "apiservices"} <= wide
     assert {one["namespace"] for one in asked if one["resource"] == "rolebindings"} == {"kube-system"}
+
+
 def test_components_in_one_namespace_ask_nothing_twice() -> None:
     asked = cluster.access_questions(["exchange_app", "deployer"], NAMESPACES)
     assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
