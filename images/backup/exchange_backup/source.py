@@ -30,7 +30,7 @@ POLL_SECONDS: Final = 0.2
 # "backup" in ASCII: held by the job for as long as it runs.
 LOCK: Final = 0x6261636B7570
 LOCK_WAIT_MILLISECONDS: Final = 300_000
-# Nothing may end our sessions but ourselves: they are idle while pg_dump works, and pg_dump reads nothing for as long as
+# Nothing may end our sessions but ourselves: they are idle while pg_dump works, and pg_dump reads nothing as long as
 # S3 takes nothing, which tcp_user_timeout counts as a dead client.
 NO_TIMEOUTS: Final = " ".join(
     f"-c {name}=0"
