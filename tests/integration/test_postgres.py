@@ -91,9 +91,11 @@ class Client:
 
 def run(api: Any, namespace: str, pod: str, command: list[str]) -> tuple[int, str]:
     """Run a command in a pod and return its exit code and output."""
+    # The API has no default: a member that archives has a second container.
+    where = {"container": "postgres"} if namespace == DATABASE else {}
     connected = stream(
         api.connect_get_namespaced_pod_exec, pod, namespace, command=command, stdout=True, stderr=True,
-        _preload_content=False,
+        _preload_content=False, **where,
     )  # fmt: skip
     connected.run_forever(timeout=60)
     return connected.returncode, connected.read_all()
