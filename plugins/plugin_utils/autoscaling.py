@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+# Of exchange_app_autoscaling, where an inventory leaves it out: the role's, and the chart's.
+CPU_PERCENT = 70
+
 
 def missing_apis(settings: Mapping[str, Any], served: Sequence[str], components: Sequence[str]) -> list[str]:
     """Return which of the figures that exchange_app_autoscaling goes by nobody in the cluster can tell.
@@ -16,6 +19,7 @@ def missing_apis(settings: Mapping[str, Any], served: Sequence[str], components:
     """
     if not settings.get("enabled"):
         return []
+    settings = {"cpu_percent": CPU_PERCENT, **settings}
     return [
         f"exchange_app_autoscaling.{key} is {settings[key]}: expected the API {api} in the cluster, which {who} brings"
         for key, api, who in _needed(settings, components)

@@ -18,6 +18,7 @@ import csv
 import json
 import re
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -86,7 +87,7 @@ class OneAddress(AbstractResolver):
     async def resolve(self, host: str, port: int = 0, family: Any = None) -> list[ResolveResult]:
         """Return the address."""
         del family
-        kind = 10 if ":" in self._address else 2  # AF_INET6, AF_INET
+        kind = socket.AF_INET6 if ":" in self._address else socket.AF_INET
         entry = {"hostname": host, "host": self._address, "port": port, "family": kind, "proto": 0, "flags": 0}
         return [ResolveResult(**entry)]  # type: ignore[typeddict-item]
 

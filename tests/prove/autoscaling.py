@@ -86,7 +86,10 @@ def sample() -> Sample:
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     request = cores(container["resources"]["requests"]["cpu"])
     path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{exchange.NAMESPACE}/pods?labelSelector={quote(WEB)}"
-    pods = json.loads(kubectl(CLUSTER, "get", "--raw", path))["items"]
+    try:
+        pods = json.loads(kubectl(CLUSTER, "get", "--raw", path))["items"]
+    except Failure:
+        pods = []  # as the autoscaler has it then, which waits for figures
     used = [cores(one["usage"]["cpu"]) for pod in pods for one in pod["containers"]]
     percent = 100 * sum(used) / len(used) / request if used else None
     return Sample(time.time(), percent, deployment["spec"]["replicas"], deployment["status"].get("readyReplicas", 0))

@@ -1,4 +1,4 @@
-"""What a record says."""
+"""What a record of the steady load says."""
 
 from __future__ import annotations
 
