@@ -125,12 +125,12 @@ def sources(cluster: Cluster) -> Iterator[Sources]:
 
 
 def trade(cluster: Cluster) -> None:
-    """Let traders trade for a minute, through a pod's own port."""
+    """Let traders trade for as long as one command may take here, through a pod's own port."""
     api = cast("Any", CoreV1Api)(cluster.client.client)
     [*pods] = cluster.items("Pod", namespace=APP, label_selector="app.kubernetes.io/component=web")
     command = ["python", "manage.py", "trade_load", "run", "--base-url", "http://127.0.0.1:8000", "--rate", "5"]
     command += ["--header", f"Host: {HOST}", "--header", "X-Forwarded-Proto: https"]
-    command += ["--seconds", "60", "--record", "/tmp/dashboards.jsonl"]  # noqa: S108 - in the pod
+    command += ["--seconds", "40", "--record", f"/tmp/dashboards-{time.time():.0f}.jsonl"]  # noqa: S108 - in the pod
     code, said = run(api, APP, pods[0]["metadata"]["name"], command)
     assert code == 0, said
 
