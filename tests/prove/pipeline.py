@@ -358,7 +358,7 @@ def keep(seen: list[dict[str, Any]], one: dict[str, Any]) -> None:
     """Add what was seen to the results, and say it."""
     seen.append(one)
     RESULTS.write_text(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), "trials": seen}, indent=1))
-    say(json.dumps({name: value for name, value in one.items() if name not in {"last_lines"}}))
+    say(json.dumps({name: value for name, value in one.items() if name != "last_lines"}))
     say("\n".join(f"      {line}" for line in one.get("last_lines", [])[-4:]))
 
 
