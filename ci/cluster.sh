@@ -12,10 +12,12 @@ TIMEOUT_SECONDS=${TIMEOUT_SECONDS:-600}
 helm() { command "${HELM:-helm}" ${KUBE_CONTEXT:+--kube-context "$KUBE_CONTEXT"} --namespace "$NAMESPACE" "$@"; }
 kubectl() { command "${KUBECTL:-kubectl}" ${KUBE_CONTEXT:+--context "$KUBE_CONTEXT"} --namespace "$NAMESPACE" "$@"; }
 
-# The newest of Helm's revisions that has a status (deployed, superseded, failed), or nothing.
+# The newest of Helm's revisions, or of those that have a status (deployed, superseded, failed); 0 if there is none.
 newest_revision() {
-  kubectl get secrets --selector="owner=helm,name=$RELEASE,status=$1" \
-    --output=jsonpath='{range .items[*]}{.metadata.labels.version}{"\n"}{end}' | sort -n | tail -n 1
+  local found
+  found=$(kubectl get secrets --selector="owner=helm,name=$RELEASE${1:+,status=$1}" \
+    --output=jsonpath='{range .items[*]}{.metadata.labels.version}{"\n"}{end}' | sort -n | tail -n 1)
+  echo "${found:-0}"
 }
 
 # Revisions that were in service and were not given up, oldest first; the last one is in service now. What a rollback left

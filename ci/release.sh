@@ -29,18 +29,25 @@ go_back() {
 }
 
 before=$(newest_revision deployed)
-if [ -z "$before" ]; then
+if [ "$before" = 0 ]; then
   echo "FAILED: there is no release $RELEASE in the namespace $NAMESPACE that could be upgraded: install it with site.yml"
   exit 1
 fi
+latest=$(newest_revision)
 image_before=$(wanted_image)
 # A cancelled job leaves no half of a rollout behind.
 trap 'go_back "the job was stopped"' INT TERM
 
 echo "=== Migrate and roll out $tag (now: $image_before, revision $before)"
 began=$SECONDS
-if ! helm upgrade "$RELEASE" "$chart" --reset-then-reuse-values --set-string "image.tag=$tag,image.digest=" \
-  --history-max 10 --wait --timeout "${TIMEOUT_SECONDS}s" >/dev/null; then
+if ! said=$(helm upgrade "$RELEASE" "$chart" --reset-then-reuse-values --set-string "image.tag=$tag,image.digest=" \
+  --history-max 10 --wait --timeout "${TIMEOUT_SECONDS}s" 2>&1); then
+  echo "$said"
+  # Helm refused (somebody else is at work, a value is wrong): it has made no revision, so nothing of ours is to be undone.
+  if [ "$(newest_revision failed)" -le "$latest" ]; then
+    echo "FAILED: $tag was not deployed: $(tail -n 1 <<<"$said"). Nothing was changed."
+    exit 1
+  fi
   said=$(explain "$tag was not brought into service")
   echo "$said"
   # Its last line is the shortest.

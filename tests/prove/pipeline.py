@@ -4,7 +4,8 @@ gitlab-ci-local runs the jobs build-exchange, staging and production of a clone,
 on loopback that the cluster's nodes pull from, and the deployer's kubeconfig as the only way to the cluster. Both
 environments are the same release here. A bad version must turn the pipeline red with its reason in the last lines, and
 leave the version before serving; somebody asks for a page all the while. What is committed is what is tried.
-CLUSTER names the cluster (test), which is made if need be. Results: build/prove/pipeline.json, all output beside it.
+CLUSTER names the cluster (test), which is made if need be, and removed if all went well. Results:
+build/prove/pipeline.json, all output in the folder beside it.
 """
 
 from __future__ import annotations
@@ -294,7 +295,15 @@ def rolled_back(to: str) -> dict[str, Any]:
         found.append(f"{deployed()} serves, and not {to}")
     if visitor.failed:
         found.append(f"{len(visitor.failed)} of {visitor.answers} requests failed: {visitor.failed[:3]}")
-    return {"version": "one click back", "serves_now": deployed(), "requests": visitor.answers, "problems": found}
+    return {
+        "version": "one click back",
+        "exit_code": result.returncode,
+        "last_lines": last_lines(result.stdout),
+        "serves_now": deployed(),
+        "requests": visitor.answers,
+        "requests_failed": len(visitor.failed),
+        "problems": found,
+    }
 
 
 def ready() -> None:
@@ -332,19 +341,25 @@ def main() -> int:
     pushed()
     seen: list[dict[str, Any]] = []
     for trial in TRIALS:
-        seen.append(tried(trial))
-        RESULTS.write_text(
-            json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), "trials": seen}, indent=1)
-        )
-        say(json.dumps({k: v for k, v in seen[-1].items() if k in {"version", "exit_code", "seconds", "problems"}}))
-        say("\n".join(f"      {line}" for line in seen[-1]["last_lines"][-4:]))
-    good = [one["serves_now"] for one in seen if one["exit_code"] == 0]
-    seen.append(rolled_back(good[0]))
-    RESULTS.write_text(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), "trials": seen}, indent=1))
+        keep(seen, tried(trial))
+    keep(seen, rolled_back(next(one["serves_now"] for one in seen if one["exit_code"] == 0)))
     for reference in run(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY]).split():
-        run(["docker", "image", "rm", reference])
+        if not reference.endswith(":<none>"):
+            run(["docker", "image", "rm", reference])
     wrong = [f"{one['version']}: {problem}" for one in seen for problem in one["problems"]]
-    return fail("\n".join(wrong)) if wrong else 0
+    if wrong:
+        return fail("\n".join(wrong))
+    if CLUSTER is kind.CLUSTERS["test"]:
+        kind.down(CLUSTER)
+    return 0
+
+
+def keep(seen: list[dict[str, Any]], one: dict[str, Any]) -> None:
+    """Add what was seen to the results, and say it."""
+    seen.append(one)
+    RESULTS.write_text(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), "trials": seen}, indent=1))
+    say(json.dumps({name: value for name, value in one.items() if name != "last_lines"}))
+    say("\n".join(f"      {line}" for line in one.get("last_lines", [])[-4:]))
 
 
 if __name__ == "__main__":

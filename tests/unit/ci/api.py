@@ -30,12 +30,12 @@ def discovery(path: str) -> Object | None:
     }.get(path)
 
 
-def selected(item: Object, selector: str) -> bool:
-    """Say whether a field selector takes an object."""
+def selected(item: Object, selector: str, *, dotted: bool = True) -> bool:
+    """Say whether a selector takes an object's fields, or (not dotted) a set of labels."""
     for condition in filter(None, selector.split(",")):
         path, _, wanted = condition.partition("=")
         value: Any = item
-        for part in path.split("."):
+        for part in path.split(".") if dotted else [path]:
             value = value.get(part, {})
         if value != wanted:
             return False
@@ -53,7 +53,12 @@ def serving(objects: Sequence[Object], logs: Mapping[tuple[str, str], str] | Non
         for kind, plural in PLURALS.items():
             items = [item for item in objects if item["kind"] == kind]
             if path == folders[plural]:
-                chosen = [item for item in items if selected(item, query.get("fieldSelector", [""])[0])]
+                chosen = [
+                    item
+                    for item in items
+                    if selected(item, query.get("fieldSelector", [""])[0])
+                    and selected(item["metadata"].get("labels", {}), query.get("labelSelector", [""])[0], dotted=False)
+                ]
                 return json.dumps({"apiVersion": "v1", "kind": f"{kind}List", "metadata": {}, "items": chosen})
             for item in items:
                 name = item["metadata"]["name"]

@@ -35,7 +35,8 @@ def pod(name: str, *, phase: str = "Running", ready: str = "False", **states: An
             {"name": container, "state": state, **last}
         )
         containers["initContainers" if first else "containers"].append({"name": container, "image": "x"})
-    made = {"name": name, "namespace": NAMESPACE, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    labels = {"app.kubernetes.io/name": "exchange"}
+    made = {"name": name, "namespace": NAMESPACE, "labels": labels, "creationTimestamp": "2026-01-01T00:00:00Z"}
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -1,14 +1,16 @@
-"""Which revision the version before is. Helm itself reads the histories, from a server that answers as the API does."""
+"""Which revision is gone back to, and when. Helm itself reads the histories, from a server that answers as the API."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.helm_release import encode
+from cluster import gobuild
 from unit.charts.test_exchange import helm
 from unit.ci.api import kubeconfig, serving
 
@@ -23,7 +25,13 @@ for word in "$@"; do
 done
 exec {helm} "$@"
 """
-KUBECTL = "#!/bin/sh\necho registry.example.org/exchange:now\n"
+# kubectl, but for the Deployment: the server has none.
+KUBECTL = """#!/bin/sh
+case "$*" in
+  *deployments*) echo registry.example.org/exchange:now ;;
+  *) exec {kubectl} "$@" ;;
+esac
+"""
 WHEN = "2026-01-01T00:00:00Z"
 
 # Revision, tag, status, what Helm says of it.
@@ -53,9 +61,10 @@ def secret(revision: Revision) -> dict[str, Any]:
     }
 
 
-def went_back_to(folder: Path, history: list[Revision], *arguments: str) -> str:
-    """Return the revision that the script goes back to; empty if it refuses."""
-    for name, text in (("helm", HELM.format(helm=helm())), ("kubectl", KUBECTL)):
+def script(folder: Path, history: list[Revision], *words: str) -> tuple[int, str, str]:
+    """Run a script; return its exit code, its last line, and how it asked Helm to roll back, if it did."""
+    kubectl = shutil.which("kubectl") or str(gobuild.build(gobuild.programs()["kubernetes"]) / "kubectl")
+    for name, text in (("helm", HELM.format(helm=helm())), ("kubectl", KUBECTL.format(kubectl=kubectl))):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     with serving([secret(revision) for revision in history]) as address:
@@ -68,14 +77,22 @@ def went_back_to(folder: Path, history: list[Revision], *arguments: str) -> str:
             "KUBECTL": str(folder / "kubectl"),
         }
         result = subprocess.run(
-            [str(SCRIPTS / "rollback.sh"), *arguments], env=environment, capture_output=True, text=True, check=False
-        )
+            [str(SCRIPTS / words[0]), *words[1:]],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
     noted = folder / "noted"
-    assert (result.returncode == 0) == noted.exists(), result.stdout + result.stderr
-    if not noted.exists():
-        assert "there is nothing to go back to" in result.stdout, result.stdout + result.stderr
+    lines = result.stdout.strip().splitlines()
+    return result.returncode, lines[-1] if lines else "", noted.read_text() if noted.exists() else ""
+
+
+def went_back_to(folder: Path, history: list[Revision], *arguments: str) -> str:
+    """Return the revision that rollback.sh goes back to; empty if it refuses."""
+    code, last, noted = script(folder, history, "rollback.sh", *arguments)
+    assert (code == 0) == bool(noted), last
+    if not noted:
+        assert "there is nothing to go back to" in last
         return ""
-    words = noted.read_text().split()
+    words = noted.split()
     return words[words.index("rollback") + 2]
 
 
@@ -138,3 +155,21 @@ def test_the_version_before(tmp_path: Path, what: str) -> None:
 def test_a_revision_can_be_named(tmp_path: Path) -> None:
     history, _ = HISTORIES["two digits come after one"]
     assert went_back_to(tmp_path, history, "8") == "8"
+
+
+@pytest.mark.parametrize("status", ["pending-upgrade", "pending-rollback"])
+def test_while_somebody_else_is_at_work_nothing_is_deployed_and_nothing_rolled_back(
+    tmp_path: Path, status: str
+) -> None:
+    history = [(1, "a", "deployed", FIRST), (2, "b", status, "Preparing upgrade")]
+    code, last, noted = script(tmp_path, history, "release.sh", "c")
+    assert (code, noted) == (1, "")
+    assert last.startswith("FAILED: c was not deployed: ")
+    assert "another operation" in last
+    assert last.endswith("Nothing was changed.")
+
+
+def test_without_a_release_there_is_nothing_to_upgrade(tmp_path: Path) -> None:
+    code, last, noted = script(tmp_path, [], "release.sh", "c")
+    assert (code, noted) == (1, "")
+    assert last.endswith("install it with site.yml")
