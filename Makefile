@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule surveys clean cluster-up cluster-down cluster-up-test cluster-down-test
+.PHONY: help demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -58,6 +58,10 @@ unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their 
 	@pytest -q -n 2 --dist loadfile tests/unit tests/backup
 	@pytest -q -n 2 --dist worksteal app
 
+.PHONY: surveys
+surveys: venv ## Write AWX's surveys anew, after the variables of a role have changed
+	@$(BIN)/python tests/surveys.py
+
 coverage: venv doctor ## The application's tests, with line coverage of ledger and matching: at least 90 %
 	@pytest -q -n 2 --dist worksteal app --cov --cov-config=app/coverage.ini
 
@@ -82,9 +86,6 @@ bench-failover: venv ## How long writes pause in a failover (needs the demo's cl
 
 prove: venv ## The long campaign: resumable, hours; raw results in build/prove
 	@$(BIN)/python tests/prove/run.py
-
-surveys: venv ## Write AWX's surveys anew, after the variables of a role have changed
-	@$(BIN)/python tests/surveys.py
 
 clean: ## Remove what demo and test started; CACHES=1 the caches too
 	@if test -x $(BIN)/python; then $(CLUSTER) down test; $(CLUSTER) down demo; \
