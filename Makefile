@@ -61,6 +61,9 @@ unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their 
 	@pytest -q -n 2 --dist loadfile tests/unit tests/backup
 	@pytest -q -n 2 --dist worksteal app
 
+surveys: venv ## Write AWX's surveys anew, after the variables of a role have changed
+	@$(BIN)/python tests/surveys.py
+
 coverage: venv doctor ## The application's tests, with line coverage of ledger and matching: at least 90 %
 	@pytest -q -n 2 --dist worksteal app --cov --cov-config=app/coverage.ini
 
@@ -94,9 +97,6 @@ bench-rollout: venv ## Latencies around a rollout, and what the ingress adds (ne
 
 prove: venv ## The long campaign: resumable, hours; raw results in build/prove
 	@$(BIN)/python tests/prove/run.py
-
-surveys: venv ## Write AWX's surveys anew, after the variables of a role have changed
-	@$(BIN)/python tests/surveys.py
 
 clean: ## Remove what demo and test started; CACHES=1 the caches too
 	@if test -x $(BIN)/python; then $(CLUSTER) down test; $(CLUSTER) down demo; \

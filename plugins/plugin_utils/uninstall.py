@@ -117,9 +117,11 @@ def _fate(item: Object, asked: Mapping[str, Any]) -> tuple[str, str]:
         fate, because = ("remove", "") if named else ("keep", why)
     elif item["kind"] == NAMESPACE:
         pass
-    elif _is_revision(item, asked) or _of_release(item, asked):
-        # Helm leaves its hooks; everything else it removes itself.
-        fate = "remove" if item["hook"] else "release"
+    elif _is_revision(item, asked):
+        fate = "release"
+    elif _of_release(item, asked):
+        # Helm leaves its hooks; everything else it removes itself, as long as it knows of the release.
+        fate, because = ("remove", "") if item["hook"] else asked["by_helm"]
     elif _ours(item, asked):
         fate, because = ("keep", "others' objects would go with it") if item["kind"] in NEVER else ("remove", "")
     elif not _is_furniture(item) and (
@@ -170,7 +172,9 @@ def plan(found: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """
     objects = sorted(found["objects"], key=lambda one: (one["kind"], _place(one)))
     labelled = {item["name"] for item in objects if item["kind"] == NAMESPACE and _ours(item, asked)}
-    fates = [(item, *_fate(item, {**asked, "labelled": labelled})) for item in objects]
+    known = any(_is_revision(item, asked) for item in objects)
+    by_helm = ("release", "") if known else ("foreign", "labelled as of our release, which Helm doesn't know")
+    fates = [(item, *_fate(item, {**asked, "labelled": labelled, "by_helm": by_helm})) for item in objects]
     remove = sorted((item for item, fate, _ in fates if fate == "remove"), key=_rank)
     release = [item for item, fate, _ in fates if fate == "release"]
     stays = Counter(item["namespace"] for item, fate, _ in fates if fate in {"keep", "foreign"})
@@ -196,7 +200,7 @@ def plan(found: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: [_definition(item) for item in items] for name, items in order.items()},
         "lost": _lost(objects, asked),
-        "release": any(_is_revision(item, asked) for item in objects),
+        "release": known,
         "going": [line(item) for item in (*release, *remove, *namespaces)],
         "kept": kept,
         "questions": _questions((*release, *remove, *namespaces)),

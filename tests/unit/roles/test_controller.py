@@ -100,7 +100,12 @@ def test_awx_gets_everything_and_a_second_run_changes_nothing(awx: Awx, address:
     assert by_kubeconfig["injectors"]["extra_vars"] == {"platform_kubeconfig": "{{ tower.filename.kubeconfig }}"}
     assert awx.named("credentials", "exchange prod cluster")["credential_type"] == by_token["id"]
     assert awx.named("credentials", "exchange staging cluster")["credential_type"] == by_kubeconfig["id"]
-    assert [item["name"] for item in awx.items["credentials"] if "secrets" in item["name"]] == ["exchange prod secrets"]
+    [secrets] = [item for item in awx.items["credentials"] if "secrets" in item["name"]]
+    assert secrets["name"].startswith("exchange prod secrets ")
+    [of_secrets] = [item for item in awx.items["credential_types"] if item["id"] == secrets["credential_type"]]
+    assert of_secrets["injectors"]["extra_vars"] == {
+        "postgres_backup_drill_private_key": "{{ postgres_backup_drill_private_key }}"
+    }
 
     source = awx.named("inventory_sources", "exchange prod")
     assert source["source_path"] == "inventories/prod/hosts.yml"

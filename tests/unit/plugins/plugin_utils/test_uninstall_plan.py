@@ -142,6 +142,13 @@ def test_the_release_goes_by_helm() -> None:
     assert "Deployment exchange/web" in result["going"]
 
 
+def test_what_the_release_s_labels_are_copied_to_stays_when_helm_is_done() -> None:
+    result = planned(thing("ConfigMap", "copied", **BY_HELM))
+    assert result["release"] is False
+    assert result["going"] == []
+    assert [line.split(":")[0] for line in result["kept"]] == ["ConfigMap exchange/copied", "Namespace exchange"]
+
+
 def test_data_goes_when_it_is_named_and_volumes_that_outlive_it_are_listed() -> None:
     ours = {"labels": {"app.kubernetes.io/instance": "exchange"}}
     objects = [
