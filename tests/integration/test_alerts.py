@@ -56,7 +56,7 @@ with open("/data/full", "wb") as file:
 time.sleep(7200)
 """
 
-pytestmark = pytest.mark.campaign
+pytestmark = [pytest.mark.campaign, pytest.mark.usefixtures("own_prometheus")]
 
 
 @contextmanager
