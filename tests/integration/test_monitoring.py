@@ -19,6 +19,8 @@ from conftest import PROJECT, Cluster, eventually, run_playbook
 from kubernetes.client import ApiException, AuthorizationV1Api, CoreV1Api
 
 PLACE = "exchange-monitoring"
+pytestmark = pytest.mark.usefixtures("own_prometheus")
+
 COMPONENTS = {"platform_components": ["ingress_nginx", "postgres", "exchange_app", "monitoring"]}
 RECEIVER = "webhook"
 SHORT_LIVED = "short-lived"
@@ -41,12 +43,12 @@ def play(playbook: str, **variables: Any) -> Any:
     return run_playbook(playbook, "-e", json.dumps({**COMPONENTS, **variables}))
 
 
-def ask(cluster: Cluster, path: str, pod: str = "prometheus-0:9090", **query: str) -> Any:
+def ask(cluster: Cluster, path: str, pod: str = "prometheus-0:9090", place: str = PLACE, **query: str) -> Any:
     """Return what Prometheus or Alertmanager answers, through the API server."""
     api = cast("Any", cluster.client.client)
     request = api.param_serialize(
         "GET",
-        f"/api/v1/namespaces/{PLACE}/pods/{pod}/proxy{path}",
+        f"/api/v1/namespaces/{place}/pods/{pod}/proxy{path}",
         query_params=list(query.items()),
         auth_settings=["BearerToken"],
     )

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
-from unit.rules.test_rules import FILES, promtool
+from dashboard_queries import asked
+from unit.dashboards.metrics import named
+from unit.rules.test_rules import FILES, PROJECT, promtool
 from unit.templates.render import render, sets
 
 
@@ -35,6 +37,17 @@ scrape_configs:
   - job_name: pods
   - job_name: kubelet
 """
+
+
+# What other Prometheus collect as well, as docs/monitoring.md writes it.
+SHARED = ("kube_", "kubelet_", "container_", "node_", "apiserver_", "coredns_")
+SHARED_NAME = re.compile(rf"`((?:{'|'.join(SHARED)})\w+)`")
+
+
+def named_in(file: Path) -> set[str]:
+    """Return the metrics that the rules of a file name."""
+    groups = yaml.safe_load(file.read_text())["groups"]
+    return {name for group in groups for rule in group["rules"] for name in named(rule["expr"])}
 
 
 def jobs(chosen: str) -> list[dict[str, Any]]:
@@ -98,6 +111,16 @@ def test_alerts_on_targets_are_about_each_job_that_there_may_be() -> None:
     for rule in rules:
         (named,) = re.findall(r'up\{job=~"([^"]*)"', rule["expr"])
         assert set(named.split("|")) == labels, rule["alert"]
+
+
+def test_the_documentation_lists_what_must_not_be_dropped() -> None:
+    """Of sources that an existing Prometheus usually collects by itself."""
+    rules = {name for file in FILES for name in named_in(file) if name.startswith(SHARED)}
+    boards = {name for one in asked() if one.source == "prometheus" for name in named(one.expr)}
+    page = (PROJECT / "docs" / "monitoring.md").read_text()
+    for_rules, for_boards = page.partition("| for rules |")[2].split("| **for dashboards besides** |")
+    assert set(SHARED_NAME.findall(for_rules)) == rules
+    assert set(SHARED_NAME.findall(for_boards)) == {name for name in boards - rules if name.startswith(SHARED)}
 
 
 @pytest.mark.parametrize("chosen", EXISTING)
