@@ -6,7 +6,6 @@ Of an existing Prometheus just what it is given: around it a configuration as so
 from __future__ import annotations
 
 import re
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +95,7 @@ def test_the_list_alone_is_what_an_operator_takes(chosen: str) -> None:
     """docs/monitoring.md cuts off the first lines, up to scrape_configs."""
     head, _, rest = files(chosen, "prometheus")["scrape-configs.yml"].partition("scrape_configs:\n")
     assert all(line.startswith("#") for line in head.splitlines())
-    assert yaml.safe_load(textwrap.dedent(rest)) == jobs(chosen)
+    assert yaml.safe_load(rest) == jobs(chosen)
 
 
 @pytest.mark.parametrize("chosen", SETS)
