@@ -19,8 +19,6 @@ from conftest import PROJECT, Cluster, eventually, run_playbook
 from kubernetes.client import ApiException, AuthorizationV1Api, CoreV1Api
 
 PLACE = "exchange-monitoring"
-pytestmark = pytest.mark.usefixtures("own_prometheus")
-
 COMPONENTS = {"platform_components": ["ingress_nginx", "postgres", "exchange_app", "monitoring"]}
 RECEIVER = "webhook"
 SHORT_LIVED = "short-lived"
@@ -37,6 +35,7 @@ HTTPServer(("", 8080), Handler).serve_forever()
 """
 DRILL = (PROJECT / "roles" / "monitoring" / "files" / "drill.py").read_text()
 MOST_SERIES = 20_000
+pytestmark = pytest.mark.usefixtures("own_prometheus")
 
 
 def play(playbook: str, **variables: Any) -> Any:
