@@ -24,9 +24,6 @@ EXISTING: dict[str, Any] = {
     "monitoring_prometheus_account": {"namespace": THEIRS, "name": "prometheus"},
     "monitoring_cluster_metrics": True,
     "monitoring_node_exporter": True,
-    # The demo has a receiver, which would be refused.
-    "monitoring_receivers": [],
-    "monitoring_watchdog": {},
 }
 CONFIGURATION = """
 global: {evaluation_interval: 15s}
