@@ -155,7 +155,10 @@ def source_errors(values: Values) -> list[Finding]:
         if values[name] and (problem := web_address(values[name])):
             found.append(Finding(name, values[name], problem))
         elif not values[name] and what == "Prometheus":
-            found.append(Finding(name, "", "expected its address, or monitoring in platform_components"))
+            reason = (
+                "expected its address (monitoring_prometheus_url), or a Prometheus of monitoring in platform_components"
+            )
+            found.append(Finding(name, "", reason))
     taken = [*OWN_SOURCES, *(name for _, name in OWN_SOURCES.values())]
     for index, source in enumerate(values["grafana_datasources"]):
         path = f"grafana_datasources[{index}]"

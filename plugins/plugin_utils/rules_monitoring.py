@@ -75,6 +75,7 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
         if all(_LABEL.fullmatch(name) and name != "replica" for name in value("external_labels"))
         else "expected names of letters, digits and '_', and not replica, which tells two Prometheus apart",
     )
+    found += _existing_errors(values)
     found += receiver_errors(value("receivers"))
     found += _watchdog_errors(value("watchdog"))
     found += _remote_errors(value("remote_write"))
@@ -82,6 +83,48 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
     found += _probe_errors(value("probes"))
     found += _objective_errors(value("slos"))
     return found or _sizes(values)
+
+
+def _existing_errors(values: Mapping[str, Any]) -> list[Finding]:
+    """Return what is wrong with an existing Prometheus: what it lacks, and what only ours could do."""
+    url = values["monitoring_prometheus_url"]
+    found = [Finding("monitoring_prometheus_url", url, problem)] if url and (problem := web_address(url)) else []
+    if values["monitoring_prometheus"] != "existing":
+        return found
+    reason = "since monitoring_prometheus is existing"
+    pods = values["monitoring_prometheus_from"]
+    if not pods:
+        found.append(Finding("monitoring_prometheus_from", pods, f"expected its pods, {reason}"))
+    for index, peer in enumerate(pods):
+        path = f"monitoring_prometheus_from[{index}]"
+        if problem := checks.dns_label(peer["namespace"]):
+            found.append(Finding(f"{path}.namespace", peer["namespace"], problem))
+        if not peer["pod_labels"]:
+            found.append(Finding(f"{path}.pod_labels", {}, "expected labels: every pod there would be let in"))
+    account = values["monitoring_prometheus_account"]
+    for key, check in (("namespace", checks.dns_label), ("name", checks.object_name)):
+        if problem := check(account.get(key) or ""):
+            found.append(Finding(f"monitoring_prometheus_account.{key}", account.get(key) or "", problem))
+    found += [
+        Finding(
+            f"monitoring_{name}",
+            values[f"monitoring_{name}"],
+            f"expected nothing, {reason}: {whose} whoever runs it decides",
+        )
+        for name, whose in (
+            ("receivers", "whom it tells"),
+            ("watchdog", "whom it tells"),
+            ("remote_write", "where its samples go"),
+            ("readers", "who may read it"),
+        )
+        if _is_given(values[f"monitoring_{name}"])
+    ]
+    return found
+
+
+def _is_given(value: Any) -> bool:
+    """Say whether something is set: preflight fills in a mapping's keys."""
+    return any(value.values()) if isinstance(value, Mapping) else bool(value)
 
 
 def web_address(value: str) -> str:

@@ -21,6 +21,8 @@ from dashboard_queries import Asked, asked, dashboards, filled, variables
 from kubernetes.client import CoreV1Api
 from test_postgres import run
 
+pytestmark = pytest.mark.usefixtures("own_prometheus")
+
 NAMESPACE = "exchange-monitoring"
 APP = "exchange"
 HOST = "exchange.localhost"

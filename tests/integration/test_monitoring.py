@@ -34,18 +34,19 @@ HTTPServer(("", 8080), Handler).serve_forever()
 """
 DRILL = (PROJECT / "roles" / "monitoring" / "files" / "drill.py").read_text()
 MOST_SERIES = 20_000
+pytestmark = pytest.mark.usefixtures("own_prometheus")
 
 
 def play(playbook: str, **variables: Any) -> Any:
     return run_playbook(playbook, "-e", json.dumps(variables))
 
 
-def ask(cluster: Cluster, path: str, pod: str = "prometheus-0:9090", **query: str) -> Any:
+def ask(cluster: Cluster, path: str, pod: str = "prometheus-0:9090", place: str = PLACE, **query: str) -> Any:
     """Return what Prometheus or Alertmanager answers, through the API server."""
     api = cast("Any", cluster.client.client)
     request = api.param_serialize(
         "GET",
-        f"/api/v1/namespaces/{PLACE}/pods/{pod}/proxy{path}",
+        f"/api/v1/namespaces/{place}/pods/{pod}/proxy{path}",
         query_params=list(query.items()),
         auth_settings=["BearerToken"],
     )

@@ -16,14 +16,14 @@ from network.policies import allowed
 from unit.templates.render import render, sets, variables_of
 
 OURS = ("exchange-monitoring", "exchange-node-agents")
-PLACES = (*OURS, "exchange", "kube-system", "support")
+PLACES = (*OURS, "exchange", "kube-system", "support", "figures")
 # Beside those of the matrix: Loki's own gRPC, a collector's health, and what somebody may open by mistake.
 OTHER_PORTS = (9095, 13133, 22, 10250)
 # Anybody's, and one of the maximal set's bucket.
 ADDRESSES = ("203.0.113.9", "192.0.2.7")
 NAME_LOOKUPS = {"from": "ours", "to": "kube_system", "ports": [53], "protocols": ["UDP", "TCP"]}
 # Policies, and the variables that they and the matrix are made from.
-SETS = ("default", "maximal")
+SETS = ("default", "maximal", "existing")
 
 Data = dict[str, Any]
 
@@ -131,3 +131,13 @@ def test_the_comparison_notices_a_policy_that_lets_too_many_in() -> None:
     loki = next(item for item in given if item["metadata"]["name"] == "loki")
     loki["spec"]["ingress"][0]["from"].append({"namespaceSelector": {}})
     assert any(wrong("default", given))
+
+
+@pytest.mark.parametrize(("port", "name"), [(3100, "loki"), (8888, "collector")])
+def test_an_existing_prometheus_is_let_in_instead_of_ours(port: int, name: str) -> None:
+    end = matrix("existing").ends[name][0]
+    target = {"namespace": end["namespace"], "labels": end["pod_labels"]}
+    theirs = {"namespace": "figures", "labels": {"app.kubernetes.io/name": "prometheus"}}
+    ours = {"namespace": OURS[0], "labels": matrix("default").ends["logs-scraper"][0]["pod_labels"]}
+    seen = [allowed(policies("existing"), Connection(source, target, port)) for source in (theirs, ours)]
+    assert seen == [True, False]

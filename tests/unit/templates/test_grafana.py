@@ -81,6 +81,8 @@ def test_the_password_is_generated_once() -> None:
 def test_what_is_not_there_is_no_source() -> None:
     assert set(sources("default")) == {"prometheus", "loki", "alertmanager"}
     assert set(sources("minimal")) == {"prometheus", "alertmanager"}
+    assert set(sources("existing")) == {"prometheus"}
+    assert sources("existing")["prometheus"]["url"] == "http://prometheus.figures.svc:9090"
     assert set(sources("maximal")) == {"prometheus", "loki", "alertmanager", "traces"}
     assert [uid for uid, source in sources("default").items() if source["isDefault"]] == ["prometheus"]
 
@@ -132,12 +134,12 @@ def test_the_way_in() -> None:
 
 
 @cache
-def policies() -> tuple[dict[str, Any], ...]:
+def policies(chosen: str = "default") -> tuple[dict[str, Any], ...]:
     """Return what monitoring's namespace allows, with what Grafana opens."""
     rendered = [
         *render("platform", "everything").objects,
-        *render("monitoring", "default").objects,
-        *render("grafana", "default").objects,
+        *render("monitoring", chosen).objects,
+        *render("grafana", chosen).objects,
     ]
     return tuple(
         item for item in rendered if item["kind"] == "NetworkPolicy" and item["metadata"]["namespace"] == NAMESPACE
@@ -175,3 +177,26 @@ def here(labels: dict[str, str]) -> dict[str, Any]:
 )
 def test_who_reaches_whom(source: dict[str, Any], target: dict[str, Any], port: int, *, let_through: bool) -> None:
     assert reaches(source, target, port) is let_through
+
+
+THEIRS = {"namespace": "figures", "labels": {"app.kubernetes.io/name": "prometheus"}}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "let_through"),
+    [
+        (here(GRAFANA), THEIRS, 9090, True),
+        (THEIRS, here(GRAFANA), 3000, True),
+        (here(GRAFANA), THEIRS, 9093, False),
+        (here(GRAFANA), {"namespace": "figures", "labels": {}}, 9090, False),
+        (here(GRAFANA), here(PROMETHEUS), 9090, False),
+        (here(GRAFANA), here(ALERTMANAGER), 9093, False),
+        (here(PROMETHEUS), here(GRAFANA), 3000, False),
+        # An address outside, which may be of a store that is asked instead.
+        (here(GRAFANA), {"address": "203.0.113.9"}, 443, True),
+    ],
+)
+def test_who_reaches_whom_with_an_existing_prometheus(
+    source: dict[str, Any], target: dict[str, Any], port: int, *, let_through: bool
+) -> None:
+    assert allowed(policies("existing"), Connection(source, target, port)) is let_through

@@ -102,7 +102,11 @@ def test_allowed(changed: dict[str, Any]) -> None:
         ({"ingress_settings": {"nonsense": 1}}, "grafana_ingress_settings is"),
         ({"ingress_from": [{"namespace": "edge"}]}, "grafana_ingress_from[0] is"),
         ({"platform_tls_mode": "provided"}, "grafana_tls_certificate is '(PEM)': expected a PEM certificate"),
-        ({"prometheus_url": ""}, "expected its address, or monitoring in platform_components"),
+        (
+            {"prometheus_url": ""},
+            "expected its address (monitoring_prometheus_url), or a Prometheus of monitoring in",
+        ),
+        ({"prometheus_url": "prometheus:9090"}, "grafana_prometheus_url is 'prometheus:9090': expected an address"),
         ({"loki_url": "loki:3100"}, "grafana_loki_url is 'loki:3100': expected an address"),
         ({"oidc": {**OIDC, "client_id": ""}}, "grafana_oidc.client_id is (hidden): expected a value"),
         ({"oidc": {**OIDC, "client_secret": ""}}, "grafana_oidc.client_secret is (hidden): expected a value"),

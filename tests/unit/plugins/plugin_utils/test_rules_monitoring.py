@@ -17,6 +17,9 @@ MONITORING = Role("monitoring", OPTIONS, frozenset(), rules_monitoring.errors)
 PLATFORM = Role("platform", {}, frozenset())
 GOOD: dict[str, Any] = {
     **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
+    "monitoring_cluster_metrics": True,
+    "monitoring_node_exporter": True,
+    "monitoring_kube_state_metrics": True,
     "monitoring_storage_class": "",
     "monitoring_external_labels": {"cluster": "exchange"},
     "monitoring_probes": [],
@@ -32,6 +35,11 @@ SLO = {
     "window_days": 30,
     "good": "rate(a[$window])",
     "total": "rate(b[$window])",
+}
+EXISTING = {
+    "prometheus": "existing",
+    "prometheus_from": [{"namespace": "figures", "pod_labels": {"app": "prometheus"}}],
+    "prometheus_account": {"namespace": "figures", "name": "prometheus-k8s"},
 }
 REMOTE = {"name": "far", "url": "https://figures.example.com/write"}
 
@@ -53,6 +61,10 @@ def errors(changed: dict[str, Any]) -> list[str]:
         {"probes": [PROBE, {"name": "b", "url": "http://10.0.0.1"}], "probes_to": [{"cidr": "10.0.0.0/8"}]},
         {"slos": [SLO, {**SLO, "name": "b", "objective_percent": 50}]},
         {"alertmanager_replicas": 3, "prometheus_replicas": 2},
+        EXISTING,
+        {**EXISTING, "prometheus_url": "http://prometheus.figures.svc:9090", "watchdog": {"url": ""}},
+        # What it would need, beside one of ours.
+        {**EXISTING, "prometheus": "internal", "receivers": [HOOK]},
     ],
 )
 def test_allowed(changed: dict[str, Any]) -> None:
@@ -110,6 +122,11 @@ def test_allowed(changed: dict[str, Any]) -> None:
         ("slos", [{**SLO, "good": "rate(a[5m])"}], "_slos[0].good is 'rate(a[5m])': expected a query with [$window]"),
         ("slos", [SLO, SLO], "_slos[1].name is 'good': expected a name of its own"),
         ("kube_state_metrics_memory_request", "1Gi", "expected at most monitoring_kube_state_metrics_memory_limit"),
+        ("prometheus", "theirs", "_prometheus is 'theirs': value of monitoring_prometheus must be one of"),
+        ("prometheus_url", "prometheus", "_prometheus_url is 'prometheus': expected an address"),
+        ("cluster_metrics", "sometimes", "_cluster_metrics is 'sometimes'"),
+        ("node_exporter", 3, "_node_exporter is 3: it is a int"),
+        ("kube_state_metrics", [], "_kube_state_metrics is []: it is a list"),
         ("rules", {"own": "nothing"}, "_rules.own is"),
         ("rules", {"own": "groups: {"}, "expected the name of a file without its ending"),
         ("prometheus_memory_request", "4Gi", "_prometheus_memory_request is '4Gi': expected at most"),
@@ -120,6 +137,45 @@ def test_refused(name: str, value: Any, said: str) -> None:
     found = errors({name: value})
     assert any(said in error for error in found), found
     assert not any("SECRET" in error for error in found)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"prometheus_from": []}, "_prometheus_from is []: expected its pods, since monitoring_prometheus is existing"),
+        ({"prometheus_from": [{"namespace": "figures"}]}, "_prometheus_from is"),
+        ({"prometheus_from": [{"cidr": "10.0.0.0/8"}]}, "_prometheus_from is"),
+        (
+            {"prometheus_from": [{"namespace": "Figures", "pod_labels": {"a": "b"}}]},
+            "_prometheus_from[0].namespace is 'Figures': expected lower-case letters",
+        ),
+        (
+            {"prometheus_from": [{"namespace": "figures", "pod_labels": {}}]},
+            "_prometheus_from[0].pod_labels is {}: expected labels",
+        ),
+        (
+            {"prometheus_account": {"namespace": "", "name": "prometheus"}},
+            "_prometheus_account.namespace is '': expected lower-case letters",
+        ),
+        (
+            {"prometheus_account": {"namespace": "figures", "name": ""}},
+            "_prometheus_account.name is '': expected a name",
+        ),
+        (
+            {"prometheus_account": {"namespace": "figures", "name": "Not a name"}},
+            "_prometheus_account.name is 'Not a name': expected a name",
+        ),
+        ({"prometheus_account": {"namespace": "figures", "user": "me"}}, "_prometheus_account is"),
+        ({"receivers": [HOOK]}, "_receivers is (hidden): expected nothing, since monitoring_prometheus is existing"),
+        ({"watchdog": {"url": "https://SECRET.example.com"}}, "_watchdog is (hidden): expected nothing"),
+        ({"remote_write": [REMOTE]}, "_remote_write is (hidden): expected nothing"),
+        ({"readers": [{"namespace": "grafana"}]}, '_readers is [{"namespace": "grafana"'),
+    ],
+)
+def test_refused_with_an_existing_prometheus(changed: dict[str, Any], said: str) -> None:
+    [found] = errors({**EXISTING, **changed})
+    assert said in found
+    assert "SECRET" not in found
 
 
 def test_every_error_comes_in_one_message() -> None:
