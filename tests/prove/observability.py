@@ -16,7 +16,7 @@ from cluster import docker, kind, s3
 from cluster.shell import run
 
 CLUSTER = kind.CLUSTERS["demo"]
-TESTS = [f"tests/integration/test_{name}.py" for name in ("monitoring", "logging", "dashboards", "alerts")]
+TESTS = [f"tests/integration/test_{name}.py" for name in ("monitoring", "logging", "dashboards", "alerts", "existing_prometheus")]
 
 
 def main() -> int:
