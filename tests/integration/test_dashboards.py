@@ -132,7 +132,7 @@ def trade(cluster: Cluster) -> None:
     [*pods] = cluster.items("Pod", namespace=APP, label_selector="app.kubernetes.io/component=web")
     command = ["python", "manage.py", "trade_load", "run", "--base-url", "http://127.0.0.1:8000", "--rate", "5"]
     command += ["--header", f"Host: {HOST}", "--header", "X-Forwarded-Proto: https"]
-    command += ["--seconds", "40", "--record", f"/tmp/dashboards-{time.time():.0f}.jsonl"]  # noqa: S108 - in the pod
+    command += ["--seconds", "25", "--record", f"/tmp/dashboards-{time.time():.0f}.jsonl"]  # noqa: S108 - in the pod
     code, said = run(api, APP, pods[0]["metadata"]["name"], command)
     assert code == 0, said
 
