@@ -58,7 +58,7 @@ def at_rest() -> tuple[dict[str, list[float]], list[float], float]:
     for key in first.keys() & last.keys():
         memory = max(first[key][0], last[key][0])
         cores = (last[key][1] - first[key][1]) / 1e9 / seconds
-        for sums in ([everything], [everything, components[key[2]]])[key[0] in OURS]:
+        for sums in (everything, *([components[key[2]]] if key[0] in OURS else [])):
             sums[0] += memory
             sums[1] += cores
     return dict(components), everything, seconds
