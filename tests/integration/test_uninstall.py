@@ -1,6 +1,6 @@
 """The platform is removed and comes back with its data; what isn't ours is still there.
 
-Run alone: `pytest tests/integration/test_uninstall.py` on the demo's cluster, or `molecule test -s uninstall`.
+Run alone, on the demo's cluster: `pytest tests/integration/test_uninstall.py`; part of `tests/prove/demo.py`.
 """
 
 from __future__ import annotations

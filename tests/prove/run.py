@@ -43,7 +43,7 @@ CAMPAIGNS = [
     Campaign("disaster", (str(HERE / "disaster.py"),)),
     Campaign("point_in_time", (str(HERE / "point_in_time.py"),)),
     Campaign("logs", (str(HERE / "logs.py"),)),
-    Campaign("observability", (str(HERE / "observability.py"),)),
+    Campaign("demo", (str(HERE / "demo.py"),)),
     Campaign("pipeline", (str(HERE / "pipeline.py"),)),
     # With the tests that are too long to gate a merge (CAMPAIGN=yes).
     Campaign("molecule", ("-m", "molecule", "test", "--all", "--destroy=always")),

@@ -1,4 +1,4 @@
-"""Metrics, logs and alerts of the demo's cluster, with an S3 server: the tests of all of it, and alerts provoked.
+"""The tests that need everything, on the demo's cluster with an S3 server: metrics, logs, alerts, uninstalling.
 
 Makes the cluster and runs site.yml unless that is done. Empties the bucket of that cluster.
 """
@@ -16,7 +16,8 @@ from cluster import docker, kind, s3
 from cluster.shell import run
 
 CLUSTER = kind.CLUSTERS["demo"]
-TESTS = [f"tests/integration/test_{name}.py" for name in ("monitoring", "logging", "dashboards", "alerts", "existing_prometheus")]
+NAMES = ("monitoring", "logging", "dashboards", "alerts", "existing_prometheus", "uninstall")
+TESTS = [f"tests/integration/test_{name}.py" for name in NAMES]
 
 
 def main() -> int:
