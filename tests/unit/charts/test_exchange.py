@@ -345,7 +345,7 @@ def test_every_process_is_told_which_version_it_is(image: dict[str, str], told: 
         for item in workloads(tuple(objects))
         for container in containers(item)
     ]
-    assert len(found) == len(["web", "migrate", "worker"])
+    assert len(found) == len(["web", "migrate", "publish_static", "worker"])
     assert all(one == told for one in found)
 
 

@@ -22,6 +22,8 @@ LABELS = {
 }
 # The schemas don't say it. Of some kinds the API takes more.
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+# Names of roles and bindings may be anything that can be a part of a path.
+RBAC_NAME = re.compile(r"[^/%]+")
 VERSION = "app.kubernetes.io/version"
 SECRET_KEY = re.compile(r"(?i)(password|passwd|secret|token|private[-_.]?key|api[-_.]?key)$")
 SECRET_VALUE = re.compile(
@@ -66,9 +68,11 @@ def labels(objects: Objects) -> list[str]:
 
 
 def possible_names(objects: Objects) -> list[str]:
-    """Every name is one that the API takes of any kind of object."""
+    """Every name is one that the API takes of that kind of object."""
     return [
-        f"{identity(item)}: no name for an object" for item in objects if not NAME.fullmatch(item["metadata"]["name"])
+        f"{identity(item)}: no name for an object"
+        for item in objects
+        if not (RBAC_NAME if item["apiVersion"].startswith("rbac.") else NAME).fullmatch(item["metadata"]["name"])
     ]
 
 

@@ -113,14 +113,14 @@ def test_monitoring_asks_wherever_it_finds_pods_and_on_nodes() -> None:
 
 
 def test_metrics_server_asks_for_what_it_makes_in_the_whole_cluster() -> None:
-    asked = cluster.access_questions(["metrics_server"], {"metrics_server": "figures"})
+    asked = cluster.access_questions(["metrics_server"], {"metrics_server": "figures"}, "agents")
     wide = {one["resource"] for one in asked if "namespace" not in one}
     assert {"clusterroles", "clusterrolebindings", "apiservices"} <= wide
     assert {one["namespace"] for one in asked if one["resource"] == "rolebindings"} == {"kube-system"}
 
 
 def test_components_in_one_namespace_ask_nothing_twice() -> None:
-    asked = cluster.access_questions(["exchange_app", "deployer"], NAMESPACES)
+    asked = cluster.access_questions(["exchange_app", "deployer"], NAMESPACES, "agents")
     assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
     core = {"group": "", "namespace": "shop"}
     assert {**core, "verb": "patch", "resource": "serviceaccounts"} in asked
