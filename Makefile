@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test
+.PHONY: help dashboards demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test bench-rollout surveys lint-migrations
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -46,17 +46,23 @@ lint: venv ## Style, types, YAML, Ansible
 
 lint-python: venv
 	@ruff check . && ruff format --check .
-	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster && mypy -p network
-	@mypy -p exchange_backup && mypy -p backup
+	@mypy -p ansible_collections.cryptoexchange.platform.plugins && mypy -p cluster && mypy -p network && mypy -p load
+	@mypy -p exchange_backup && mypy -p backup && mypy -p dashboards
 	@mypy --config-file app/mypy.ini app
 
 lint-ansible: venv
 	@yamllint --strict .
 	@ansible-lint --offline
 
+lint-migrations: venv doctor ## Migrations that the version before can't live with
+	@pytest -q app/operations/tests/test_migrations.py
+
 unit: venv doctor ## Unit tests, and the application's on a PostgreSQL of their own
 	@pytest -q -n 2 --dist loadfile tests/unit tests/backup
 	@pytest -q -n 2 --dist worksteal app
+
+surveys: venv ## Write AWX's surveys anew, after the variables of a role have changed
+	@$(BIN)/python tests/surveys.py
 
 coverage: venv doctor ## The application's tests, with line coverage of ledger and matching: at least 90 %
 	@pytest -q -n 2 --dist worksteal app --cov --cov-config=app/coverage.ini
@@ -67,6 +73,9 @@ molecule: venv doctor ## The roles on a kind cluster of their own, which is remo
 
 test: ## What gates a merge: lint, unit tests, Molecule on kind
 	@tests/run.sh lint unit molecule
+
+dashboards: venv ## Make Grafana's dashboards anew from roles/grafana/dashboards
+	@PYTHONPATH=roles/grafana $(BIN)/python -m dashboards
 
 bench: venv ## Time site.yml against kubectl apply of the same objects (needs the demo's cluster)
 	@$(BIN)/python tests/bench/site.py
@@ -79,6 +88,12 @@ bench-backup: venv ## Backups and restores next to bare pg_dump and pg_restore (
 
 bench-failover: venv ## How long writes pause in a failover (needs the demo's cluster; TRIALS, FAULTS, MINUTES, LOAD)
 	@$(BIN)/python tests/bench/failover.py
+
+bench-observability: venv ## What metrics and logs cost at rest, and how soon a log line can be read (needs the demo's cluster; MINUTES, LINES, RATE)
+	@$(BIN)/python tests/bench/observability.py
+
+bench-rollout: venv ## Latencies around a rollout, and what the ingress adds (needs the demo's cluster; TRIALS, RATE)
+	@$(BIN)/python tests/bench/rollout.py
 
 prove: venv ## The long campaign: resumable, hours; raw results in build/prove
 	@$(BIN)/python tests/prove/run.py

@@ -38,6 +38,10 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", pattern=HOST_NAME, allowed="host name
 CSRF_TRUSTED_ORIGINS = env.words(
     "CSRF_TRUSTED_ORIGINS", [], pattern=ORIGIN, allowed="origins such as https://exchange.example.com"
 )
+# What was deployed, as the chart says it: on every page and in /healthz.
+APP_VERSION = env.text(
+    "APP_VERSION", "", pattern=r"[A-Za-z0-9_:.-]{1,128}", allowed="at most 128 letters, digits and `_:.-`"
+)
 ROOT_URLCONF = "exchange.urls"
 WSGI_APPLICATION = "exchange.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -74,11 +78,14 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # Probes come by pod address over plain HTTP: answered before host names and the scheme are looked at.
     "operations.health.HealthMiddleware",
+    "operations.in_flight.InFlightMiddleware",
     "operations.requests.RequestContextMiddleware",
     "api.problems.ProblemMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Before whatever may need the database: what fails in between is a server error and has to be counted as one.
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
     "csp.middleware.CSPMiddleware",
     # Before whatever asks the database.
     "operations.repetition.RepetitionMiddleware",
@@ -91,7 +98,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
 TEMPLATES = [
@@ -105,6 +111,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "wallet.context.features",
+                "operations.context.version",
             ],
         },
     },

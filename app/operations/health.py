@@ -70,7 +70,8 @@ class HealthMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Handle a request."""
         if request.path == "/healthz":
-            return JsonResponse({"status": "ok"})
+            version = {"version": settings.APP_VERSION} if settings.APP_VERSION else {}
+            return JsonResponse({"status": "ok", **version})
         if request.path == "/readyz":
             reason = self.readiness.reason()
             if reason:

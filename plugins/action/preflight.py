@@ -14,6 +14,8 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import pre
 
 COLLECTION = "ansible_collections.cryptoexchange.platform"
 ROLES = Path(__file__).resolve().parents[2] / "roles"
+# Components that are called otherwise than their role.
+ROLE_OF = {"logging": "loki"}
 # Facts that roles/platform sets while it runs.
 FACTS = frozenset({"platform_secrets"})
 
@@ -33,7 +35,8 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": f"platform_components is {components!r}: expected a list of roles"}
         shared = self._role("platform")
         # Other names are an error of platform_components, which its choices find.
-        enabled = [name for name in shared.options["platform_components"]["choices"] if name in components]
+        choices = shared.options["platform_components"]["choices"]
+        enabled = [ROLE_OF.get(name, name) for name in choices if name in components]
         names = ["platform", *enabled]
         roles = [shared, *(self._role(name) for name in enabled)]
         others = [path.name for path in ROLES.iterdir() if path.name not in names]
@@ -54,7 +57,8 @@ class ActionModule(ActionBase):
 
     def _role(self, name: str) -> preflight.Role:
         specs = self._load(ROLES / name / "meta" / "argument_specs.yml", trusted=False)
-        internal = frozenset(self._load(ROLES / name / "vars" / "main.yml", trusted=False)) | FACTS
+        # Trusted though only names are taken: the loader keeps what it has read, and _values computes the same file.
+        internal = frozenset(self._load(ROLES / name / "vars" / "main.yml", trusted=True)) | FACTS
         module = f"{COLLECTION}.plugins.plugin_utils.rules_{name}"
         try:
             rules = importlib.import_module(module).errors

@@ -24,8 +24,8 @@ options:
     description: Heading of the page.
     type: str
     required: true
-  isolation:
-    description: What the drill isolation has found (C(problems) and C(table)); empty if it was not made.
+  others:
+    description: What drills of another kind have found (C(problems) and C(table)), by the drill's name.
     type: dict
     default: {}
 author: The CryptoExchange platform authors
@@ -46,15 +46,16 @@ def drill_report(
     trials: Sequence[Mapping[str, Any]],
     limits: Mapping[str, float],
     title: str,
-    isolation: Mapping[str, Any] | None = None,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the drills as a table, as a page, and what is wrong."""
-    found = isolation or {"problems": [], "table": []}
+    found = others or {}
     problems = [f"{one['fault']}: {text}" for one in trials for text in report.problems(one, limits)]
+    lines = [line for one in found.values() for line in one["table"]]
     return {
-        "table": [*(report.table(trials, limits) if trials else []), *found["table"]],
-        "page": report.page(trials, limits, title, isolation or {}),
-        "problems": [*problems, *(f"isolation: {text}" for text in found["problems"])],
+        "table": [*(report.table(trials, limits) if trials else []), *lines],
+        "page": report.page(trials, limits, title, found),
+        "problems": [*problems, *(f"{name}: {text}" for name, one in found.items() for text in one["problems"])],
     }
 
 

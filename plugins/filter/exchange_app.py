@@ -1,4 +1,4 @@
-"""Filters of roles/exchange_app. Each is documented in plugin_utils/exchange_values.py or helm_release.py."""
+"""Filters of roles/exchange_app. Documented in plugin_utils: exchange_values.py, helm_release.py, autoscaling.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import exchange_values, helm_release
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import autoscaling, exchange_values, helm_release
 
 
 def exchange_plan(
@@ -25,6 +25,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "exchange_plan": exchange_plan,
+            "missing_apis": autoscaling.missing_apis,
             "release_state": helm_release.state,
             "release_value_changes": helm_release.value_changes,
             "release_without_replicas": helm_release.without_replicas,

@@ -57,6 +57,11 @@ version:
   description: Version of the API server, such as v1.37.2.
   type: str
   returned: on success
+api_groups:
+  description: The groups that the API serves, such as metrics.k8s.io.
+  type: list
+  elements: str
+  returned: on success
 namespaces:
   description: Name to UID of every namespace.
   type: dict
@@ -88,7 +93,7 @@ import copy
 from typing import Any
 
 with contextlib.suppress(ImportError):  # AnsibleK8SModule says what to install
-    from kubernetes.client import VersionApi
+    from kubernetes.client import ApisApi, VersionApi
 
 from ansible_collections.kubernetes.core.plugins.module_utils.ansiblemodule import AnsibleModule
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
@@ -124,6 +129,7 @@ def look(client: Any, parameters: dict[str, Any]) -> dict[str, Any]:
             found["claims"] = claims.get(namespace=parameters["claims_namespace"]).to_dict()["items"]
     return {
         "version": VersionApi(client.client).get_code().git_version,
+        "api_groups": sorted(group.name for group in ApisApi(client.client).get_api_versions().groups),
         "namespaces": {item["metadata"]["name"]: item["metadata"]["uid"] for item in namespaces},
         "denied": denied,
         **found,

@@ -10,6 +10,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+# What the variables are called that a certificate for the whole platform comes from.
+PLATFORM_NAMES: Mapping[str, str] = {"key": "platform_tls_private_key", "domain": "platform_domain"}
+
 
 def _names(certificate: x509.Certificate) -> set[str]:
     try:
@@ -104,8 +107,8 @@ def leaf_plan(
     return LeafPlan(issue=False, trust=changed, trusted=trusted, reason=why)
 
 
-def key_pair_error(certificate: str, private_key: str, domain: str) -> str:
-    """Return why a certificate and a key can't serve a domain; empty if they can."""
+def key_pair_error(certificate: str, private_key: str, domain: str, names: Mapping[str, str] = PLATFORM_NAMES) -> str:
+    """Return why a certificate and a key can't serve a domain; empty if they can. `names`: of their variables."""
     try:
         leaf = x509.load_pem_x509_certificate(certificate.encode())
     except ValueError:
@@ -113,10 +116,10 @@ def key_pair_error(certificate: str, private_key: str, domain: str) -> str:
     try:
         key = load_pem_private_key(private_key.encode(), password=None)
     except (ValueError, TypeError):
-        return "expected platform_tls_private_key to be a PEM private key without a passphrase"
+        return f"expected {names['key']} to be a PEM private key without a passphrase"
     if key.public_key() != leaf.public_key():
-        return "expected a certificate that belongs to platform_tls_private_key"
+        return f"expected a certificate that belongs to {names['key']}"
     wildcard = "*." + domain.partition(".")[2]
     if not _names(leaf) & {domain, wildcard}:
-        return f"expected a certificate for platform_domain ({domain})"
+        return f"expected a certificate for {names['domain']} ({domain})"
     return ""

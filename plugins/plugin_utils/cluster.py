@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _CORE, _APPS, _RBAC, _NET = "", "apps", "rbac.authorization.k8s.io", "networking.k8s.io"
-_POLICY, _BATCH = "policy", "batch"
+_POLICY, _BATCH, _AUTOSCALING = "policy", "batch", "autoscaling"
 
 # What each component's role creates in its namespace: (API group, resource).
 _NAMESPACED: dict[str, list[tuple[str, str]]] = {
@@ -27,23 +27,74 @@ _NAMESPACED: dict[str, list[tuple[str, str]]] = {
         (_POLICY, "poddisruptionbudgets"),
     ],
     "postgres_backup": [(_BATCH, "cronjobs"), (_APPS, "deployments"), (_NET, "networkpolicies")],
+    "monitoring": [
+        (_APPS, "statefulsets"),
+        (_APPS, "deployments"),
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+        (_NET, "networkpolicies"),
+        (_POLICY, "poddisruptionbudgets"),
+    ],
+    "grafana": [
+        (_CORE, "persistentvolumeclaims"),
+        (_APPS, "deployments"),
+        (_NET, "ingresses"),
+        (_NET, "networkpolicies"),
+        # The ingress controller's rights in the namespace that it watches.
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+    ],
+    "logging": [(_APPS, "statefulsets"), (_NET, "networkpolicies")],
     "exchange_app": [
         (_APPS, "deployments"),
         (_NET, "ingresses"),
         (_NET, "networkpolicies"),
         (_BATCH, "jobs"),
         (_POLICY, "poddisruptionbudgets"),
+        (_AUTOSCALING, "horizontalpodautoscalers"),
         # The ingress controller's rights in the namespace that it watches.
         (_RBAC, "roles"),
         (_RBAC, "rolebindings"),
     ],
+    "metrics_server": [(_APPS, "deployments"), (_NET, "networkpolicies"), (_POLICY, "poddisruptionbudgets")],
+    "deployer": [(_CORE, "serviceaccounts"), (_RBAC, "roles"), (_RBAC, "rolebindings")],
 }
 # What a role creates in the namespaces of others, if they are there: component -> (its namespace, API group, resource).
 _BESIDE: dict[str, list[tuple[str, str, str]]] = {
     "postgres_backup": [("postgres", _BATCH, "cronjobs"), ("exchange_app", _BATCH, "cronjobs")],
+    # Prometheus finds pods, and kube-state-metrics what is there.
+    "monitoring": [
+        (other, _RBAC, resource)
+        for other in ("ingress_nginx", "postgres", "exchange_app", "postgres_backup")
+        for resource in ("roles", "rolebindings")
+    ],
+}
+# The same in the namespace of what runs on every node.
+_ON_NODES: dict[str, list[tuple[str, str]]] = {
+    "monitoring": [(_APPS, "daemonsets"), (_RBAC, "roles"), (_RBAC, "rolebindings"), (_NET, "networkpolicies")],
+    "logging": [
+        (_APPS, "daemonsets"),
+        (_CORE, "configmaps"),
+        (_CORE, "serviceaccounts"),
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+        (_NET, "networkpolicies"),
+    ],
+}
+# What a role creates in a namespace of Kubernetes' own: (namespace, API group, resource).
+_OF_KUBERNETES: dict[str, list[tuple[str, str, str]]] = {
+    "metrics_server": [("kube-system", _RBAC, "rolebindings")],
 }
 _CLUSTER_WIDE: dict[str, list[tuple[str, str]]] = {
     "ingress_nginx": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings"), (_NET, "ingressclasses")],
+    # With monitoring_cluster_metrics.
+    "monitoring": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings")],
+    "logging": [(_RBAC, "clusterroles"), (_RBAC, "clusterrolebindings")],
+    "metrics_server": [
+        (_RBAC, "clusterroles"),
+        (_RBAC, "clusterrolebindings"),
+        ("apiregistration.k8s.io", "apiservices"),
+    ],
 }
 # What a role does beside applying objects: (verb, resource, subresource) of the core API group.
 _ALSO: dict[str, list[tuple[str, str, str]]] = {
@@ -53,15 +104,19 @@ _ALSO: dict[str, list[tuple[str, str, str]]] = {
         ("create", "pods", "exec"),
         ("list", "persistentvolumeclaims", ""),
     ],
+    "deployer": [("create", "serviceaccounts", "token")],
 }
 
 
-def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -> list[dict[str, str]]:
+def access_questions(
+    components: Sequence[str], namespaces: Mapping[str, str], node_agents: str
+) -> list[dict[str, str]]:
     """Return what to ask the API with SelfSubjectAccessReviews: the resourceAttributes of each.
 
     Args:
         components: enabled roles.
         namespaces: enabled role -> its namespace.
+        node_agents: namespace of what runs on every node.
     """
     questions = [
         {"verb": verb, "group": _CORE, "resource": resource}
@@ -80,14 +135,23 @@ def access_questions(components: Sequence[str], namespaces: Mapping[str, str]) -
             if other in components
         ]
         questions += [
+            {"verb": "patch", "group": group, "resource": resource, "namespace": node_agents}
+            for group, resource in _ON_NODES.get(component, [])
+        ]
+        questions += [
             {"verb": verb, "group": _CORE, "resource": resource, "subresource": subresource, "namespace": namespace}
             for verb, resource, subresource in _ALSO.get(component, [])
+        ]
+        questions += [
+            {"verb": "patch", "group": group, "resource": resource, "namespace": place}
+            for place, group, resource in _OF_KUBERNETES.get(component, [])
         ]
         questions += [
             {"verb": "patch", "group": group, "resource": resource}
             for group, resource in _CLUSTER_WIDE.get(component, [])
         ]
-    return questions
+    # Several components may need the same.
+    return [dict(question) for question in dict.fromkeys(tuple(question.items()) for question in questions)]
 
 
 def minor(version: str) -> tuple[int, int]:

@@ -81,21 +81,29 @@ def table(trials: Sequence[Trial], limits: Mapping[str, float]) -> list[str]:
     return lines + [f"{trial['fault']}: {text}" for trial in trials for text in problems(trial, limits)]
 
 
-def page(trials: Sequence[Trial], limits: Mapping[str, float], title: str, isolation: Mapping[str, Any]) -> str:
-    """Return a page of HTML that needs nothing else."""
+def page(trials: Sequence[Trial], limits: Mapping[str, float], title: str, others: Mapping[str, Any]) -> str:
+    """Return a page of HTML that needs nothing else.
+
+    Args:
+        trials: the drills with a writer.
+        limits: the longest pause of each, in seconds.
+        title: heading.
+        others: what other drills have found, by name: `problems` and `table`.
+    """
     top = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
         f"<h1>{escape(title)}</h1>"
     )
-    return f"{top}{_trials(trials, limits) if trials else ''}{_isolation(isolation) if isolation else ''}</html>\n"
+    sections = "".join(_other(name, found) for name, found in others.items())
+    return f"{top}{_trials(trials, limits) if trials else ''}{sections}</html>\n"
 
 
-def _isolation(found: Mapping[str, Any]) -> str:
-    """Return the section about who reached the database."""
+def _other(name: str, found: Mapping[str, Any]) -> str:
+    """Return the section about a drill without a writer."""
     colour = "failed" if found["problems"] else "passed"
     words = ", ".join(found["problems"]) or "passed"
     lines = escape("\n".join(found["table"]))
-    return f'<h2>isolation: <span class="{colour}">{escape(words)}</span></h2><pre>{lines}</pre>'
+    return f'<h2>{escape(name)}: <span class="{colour}">{escape(words)}</span></h2><pre>{lines}</pre>'
 
 
 def _trials(trials: Sequence[Trial], limits: Mapping[str, float]) -> str:

@@ -175,6 +175,20 @@ def ingress(app: Mapping[str, Any], platform: Mapping[str, Any]) -> Values:
     }
 
 
+def autoscaling(settings: Mapping[str, Any]) -> Values:
+    """Return when there are how many web pods."""
+    values = given(
+        settings, "enabled", "min_replicas", "max_replicas", "cpu_percent", "memory_percent",
+        "requests_in_flight", "prometheus_address",
+        "scale_up_stabilization_seconds", "scale_down_stabilization_seconds",
+    )  # fmt: skip
+    if settings.get("source"):
+        values["source"] = camel(settings["source"])
+    if settings.get("latency_p95_ms"):
+        values["latencyP95Milliseconds"] = settings["latency_p95_ms"]
+    return values
+
+
 def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> Values:
     """Return one map over another, level by level; lists are replaced."""
     result = dict(base)
@@ -242,9 +256,7 @@ def values(
         },
         "probes": probes(app),
         "metrics": given(app["exchange_app_metrics"], "enabled", "port", "path"),
-        "autoscaling": given(
-            app["exchange_app_autoscaling"], "enabled", "min_replicas", "max_replicas", "cpu_percent", "memory_percent"
-        ),
+        "autoscaling": autoscaling(app["exchange_app_autoscaling"]),
         "podDisruptionBudget": {"maxUnavailable": app["exchange_app_max_unavailable"]},
         "migrate": migrate(app),
         "collectStatic": {

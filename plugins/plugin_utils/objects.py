@@ -13,12 +13,13 @@ Object = dict[str, Any]
 
 # Kinds of ours that have no namespace.
 CLUSTER_KINDS = frozenset(
-    {"Namespace", "ClusterRole", "ClusterRoleBinding", "IngressClass", "PriorityClass", "StorageClass"}
+    {"APIService", "ClusterRole", "ClusterRoleBinding", "IngressClass", "Namespace", "PriorityClass", "StorageClass"}
 )
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"})
 # What pruning may remove. Never a claim, a volume, a Secret or a namespace.
 PRUNABLE = frozenset(
     {
+        "APIService",
         "ClusterRole",
         "ClusterRoleBinding",
         "ConfigMap",

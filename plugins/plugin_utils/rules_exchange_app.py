@@ -290,9 +290,44 @@ def scaling(values: Values) -> Problems:
     yield "exchange_app_autoscaling.max_replicas", high, checks.between(high, 1, 1000)
     crossed = f"expected at most max_replicas ({high})"
     yield "exchange_app_autoscaling.min_replicas", low, crossed if low > high else ""
-    for key in ("cpu_percent", "memory_percent"):
+    for key, lowest, highest in (
+        ("cpu_percent", 0, 1000),
+        ("memory_percent", 0, 1000),
+        ("requests_in_flight", 1, 10_000),
+        ("latency_p95_ms", 1, 600_000),
+        ("scale_up_stabilization_seconds", 0, 3600),
+        ("scale_down_stabilization_seconds", 0, 3600),
+    ):
         if settings.get(key) is not None:
-            yield f"exchange_app_autoscaling.{key}", settings[key], checks.between(settings[key], 1, 1000)
+            yield f"exchange_app_autoscaling.{key}", settings[key], checks.between(settings[key], lowest, highest)
+    if settings["enabled"]:
+        yield from scaling_figures(values, settings)
+
+
+def scaling_figures(values: Values, settings: Mapping[str, Any]) -> Problems:
+    """Check that there is something to go by, and that somebody can tell it."""
+    asked = [key for key in ("requests_in_flight", "latency_p95_ms") if settings.get(key)]
+    percents = [key for key in ("cpu_percent", "memory_percent") if settings.get(key)]
+    nothing = (
+        "" if asked or percents else "expected one of cpu_percent, memory_percent, requests_in_flight, latency_p95_ms"
+    )
+    yield "exchange_app_autoscaling", settings, nothing
+    requests = values["exchange_app_resources"].get("requests") or {}
+    for key in percents:
+        resource = key.removesuffix("_percent")
+        missing = f"expected exchange_app_resources.requests.{resource}, which it is a percentage of; or 0"
+        yield f"exchange_app_autoscaling.{key}", settings[key], "" if resource in requests else missing
+    for key in asked:
+        path = f"exchange_app_autoscaling.{key}"
+        nobody = "expected source prometheus_adapter or keda, who ask Prometheus for it"
+        yield path, settings[key], nobody if settings["source"] == "none" else ""
+        hidden = "expected exchange_app_metrics.enabled, since Prometheus reads it there"
+        yield path, settings[key], "" if values["exchange_app_metrics"]["enabled"] else hidden
+    address = settings["prometheus_address"]
+    if asked and settings["source"] == "keda":
+        good = re.fullmatch(r"https?://\S+", address)
+        expected = "expected an address such as http://prometheus.monitoring.svc:9090"
+        yield "exchange_app_autoscaling.prometheus_address", address, "" if good else expected
 
 
 def network(values: Values) -> Problems:

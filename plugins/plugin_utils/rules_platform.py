@@ -16,6 +16,7 @@ _OVERRIDES = (
     "K8S_AUTH_IMPERSONATE_USER", "K8S_AUTH_IMPERSONATE_GROUPS", "K8S_AUTH_TLS_SERVER_NAME",
 )  # fmt: skip
 _WITH_HOST = ("K8S_AUTH_HOST", "K8S_AUTH_API_KEY", "K8S_AUTH_SSL_CA_CERT")
+_NAMESPACES = ("system", "ingress", "database", "app", "backup", "monitoring", "node_agents")
 _VERIFY = ("K8S_AUTH_VERIFY_SSL", "K8S_AUTH_VALIDATE_CERTS")
 
 
@@ -29,11 +30,11 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
 
     check("platform_domain", checks.host_name(values["platform_domain"]))
     check("platform_instance", checks.dns_label(values["platform_instance"]))
-    for part in ("system", "ingress", "database", "app"):
+    for part in _NAMESPACES:
         check(f"platform_namespace_{part}", checks.dns_label(values[f"platform_namespace_{part}"]))
-    namespaces = [values[f"platform_namespace_{part}"] for part in ("system", "ingress", "database", "app")]
+    namespaces = [values[f"platform_namespace_{part}"] for part in _NAMESPACES]
     if len(set(namespaces)) < len(namespaces):
-        found.append(Finding("platform_namespace_*", namespaces, "expected four different namespaces"))
+        found.append(Finding("platform_namespace_*", namespaces, f"expected {len(namespaces)} different namespaces"))
     check("platform_ingress_class", checks.dns_label(values["platform_ingress_class"]))
     for name in ("platform_storage_class", "platform_image_pull_secret", "platform_tls_issuer_name"):
         check(name, values[name] and checks.object_name(values[name]))

@@ -6,9 +6,12 @@ import argparse
 import shutil
 import sys
 
-from cluster import docker, gobuild, images, kind, machine, s3
+from cluster import docker, gobuild, images, kind, machine, registry, s3
 from cluster.paths import PROJECT, cache, tools
 from cluster.shell import Failure, fail, say
+
+# What is started beside a cluster.
+BESIDE = {"s3": s3.start, "registry": registry.start}
 
 
 def main() -> int:
@@ -24,6 +27,7 @@ def main() -> int:
         ("down", "remove it"),
         ("load", "build and load the project's images"),
         ("s3", "start an S3 server in it, and write the inventory's variables for backups"),
+        ("registry", "start a registry on loopback that its nodes pull from"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("cluster", choices=sorted(kind.CLUSTERS))
@@ -41,6 +45,10 @@ def main() -> int:
 
 def execute(arguments: argparse.Namespace) -> None:
     """Carry out one parsed command."""
+    if arguments.command in BESIDE:
+        docker.ensure()
+        BESIDE[arguments.command](kind.CLUSTERS[arguments.cluster])
+        return
     match arguments.command:
         case "doctor":
             machine.doctor()
@@ -57,9 +65,6 @@ def execute(arguments: argparse.Namespace) -> None:
         case "load":
             docker.ensure()
             kind.load(kind.CLUSTERS[arguments.cluster], arguments.image or None)
-        case "s3":
-            docker.ensure()
-            s3.start(kind.CLUSTERS[arguments.cluster])
         case "clean":
             docker.stop_if_idle()
             if docker.our_pid():

@@ -21,23 +21,28 @@ from cluster.shell import Failure, run, say, step
 class Program:
     """Programs that one Go module builds.
 
-    `minutes` is how long that usually takes on two cores; `cluster`, whether a cluster or its tools need it.
+    `minutes` is how long that usually takes on two cores; `cluster`, whether a cluster or its tools need it;
+    `manifest`, a file beside this one from which the module, run, generates the sources.
     """
 
     name: str
     module: str
     version: str
-    packages: tuple[str, ...]
+    packages: tuple[str, ...] = (".",)
     ldflags: str = ""
     tags: str = ""
     output: str = ""
     minutes: float = 1
     cluster: bool = True
+    manifest: str = ""
 
     @property
     def key(self) -> str:
         """Return what the result depends on, short."""
-        inputs = json.dumps([self.module, self.version, self.packages, self.ldflags, self.tags, self.output])
+        generated = [(HERE / self.manifest).read_text()] if self.manifest else []
+        inputs = json.dumps(
+            [self.module, self.version, self.packages, self.ldflags, self.tags, self.output, *generated]
+        )
         return f"{self.name}-{self.version}-{hashlib.sha256(inputs.encode()).hexdigest()[:8]}"
 
     @property
@@ -49,7 +54,7 @@ class Program:
 def programs() -> dict[str, Program]:
     """Return what versions.yml lists, by name."""
     listed = yaml.safe_load((HERE / "versions.yml").read_text())["binaries"]
-    return {item["name"]: Program(**{**item, "packages": tuple(item["packages"])}) for item in listed}
+    return {item["name"]: Program(**{**item, "packages": tuple(item.get("packages", ["."]))}) for item in listed}
 
 
 def kubernetes_version() -> str:
@@ -107,11 +112,16 @@ def build(program: Program) -> Path:
             "GOCACHE": str(kept / "build"),
             "GOMODCACHE": str(kept / "modules"),
         }
-        found = json.loads(
-            run(["go", "mod", "download", "-json", f"{program.module}@{program.version}"], cwd=Path(work), env=env)
-        )
-        go_mod = wrapper_go_mod(Path(found["GoMod"]).read_text(), program.module, program.version)
-        (Path(work) / "go.mod").write_text(go_mod)
+        # Apart from the sources: generated modules are tidied, and everything below them would be looked at.
+        module, named = Path(work) / "module", f"{program.module}@{program.version}"
+        module.mkdir()
+        if program.manifest:
+            generate: list[str | Path] = ["go", "run", named, "--skip-compilation", "--config", HERE / program.manifest]
+            run(generate, cwd=module, env=env)
+        else:
+            found = json.loads(run(["go", "mod", "download", "-json", named], cwd=module, env=env))
+            go_mod = wrapper_go_mod(Path(found["GoMod"]).read_text(), program.module, program.version)
+            (module / "go.mod").write_text(go_mod)
         out = Path(work) / "out"
         out.mkdir()
         tags = ["-tags", program.tags] if program.tags else []
@@ -128,7 +138,7 @@ def build(program: Program) -> Path:
                 target,
                 *program.packages,
             ],
-            cwd=Path(work),
+            cwd=module,
             env=env,
         )
         (out / ".complete").touch()

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache as once
 from pathlib import Path
@@ -30,6 +31,19 @@ OWNED = {
     "backup": PROJECT / "images" / "backup",
     "exchange": PROJECT,
 }
+# Others' images that are built where they can't be pulled: from Go modules, whose version is the tag's,
+FROM_GO = {
+    "prometheus": "prometheus",
+    "node_exporter": "node_exporter",
+    "loki": "loki",
+    "collector": "otelcol-contrib",
+    "metrics_server": "metrics-server",
+}
+# and from Debian's packages, which have another version than the platform names: the tag that is true.
+FROM_DEBIAN = {"alertmanager": "v0.28.1", "blackbox_exporter": "v0.26.0"}
+# Those of the demo, which run on the control plane's node as well, or on workers alone.
+ON_EVERY_NODE = ("node_exporter", "collector")
+ON_WORKERS = ("prometheus", "loki", *FROM_DEBIAN)
 
 
 @dataclass(frozen=True)
@@ -53,13 +67,22 @@ def registry_reachable() -> bool:
     return bool(tried.strip())
 
 
+def image_map() -> dict[str, dict[str, str]]:
+    """Return `platform_images` as it is true on this machine: the roles' defaults, and the versions that Debian has."""
+    defaults = yaml.safe_load((PROJECT / "roles" / "platform" / "defaults" / "main.yml").read_text())
+    images: dict[str, dict[str, str]] = defaults["platform_images"]
+    if registry_reachable():
+        return images
+    return {name: {**image, "tag": FROM_DEBIAN.get(name, image["tag"])} for name, image in images.items()}
+
+
 def platform_images() -> list[PlatformImage]:
     """Return the images that the roles name and where each comes from."""
-    defaults = yaml.safe_load((PROJECT / "roles" / "platform" / "defaults" / "main.yml").read_text())
+    built = {*OWNED} if registry_reachable() else {*OWNED, *FROM_GO, *FROM_DEBIAN}
     images = []
-    for name, image in defaults["platform_images"].items():
+    for name, image in image_map().items():
         reference = f"{image['repository']}:{image['tag']}"
-        origin: Origin = "built here" if name in OWNED else "upstream" if registry_reachable() else "not to be had"
+        origin: Origin = "built here" if name in built else "upstream" if registry_reachable() else "not to be had"
         images.append(PlatformImage(name, reference, origin))
     if not registry_reachable():
         images.append(PlatformImage("traefik_standin", STANDIN, "built here"))
@@ -155,17 +178,15 @@ def bootstrap(work: Path) -> None:
     run(["docker", "import", *environment, str(root), BASE])
 
 
-def scratch_image(reference: str, binary: Path, name: str, arguments: str = "") -> None:
+def scratch_image(reference: str, binary: Path, name: str, arguments: str = "", folder: str = "/usr/local/bin") -> None:
     """Build an image that is one static program."""
-    inputs = hashlib.sha256(f"{binary}{arguments}".encode()).hexdigest()[:16]
+    inputs = hashlib.sha256(f"{binary}{arguments}{folder}".encode()).hexdigest()[:16]
     if labelled(reference) == inputs:
         return
     with tempfile.TemporaryDirectory() as work:
         shutil.copy(binary, Path(work) / name)
-        entry = arguments or f'ENTRYPOINT ["/usr/local/bin/{name}"]\n'
-        (Path(work) / "Dockerfile").write_text(
-            f"FROM scratch\nCOPY {name} /usr/local/bin/{name}\nENV PATH=/usr/local/bin\n{entry}"
-        )
+        entry = arguments or f'ENTRYPOINT ["{folder}/{name}"]\n'
+        (Path(work) / "Dockerfile").write_text(f"FROM scratch\nCOPY {name} {folder}/{name}\nENV PATH={folder}\n{entry}")
         docker_build(reference, Path(work), inputs)
 
 
@@ -264,6 +285,19 @@ def build_owned(name: str) -> str:
         inputs = folder_digest(context, extra=base)
     docker_build(image.reference, context, inputs)
     return image.reference
+
+
+def build_others(names: Sequence[str]) -> list[str]:
+    """Build the images of others' programs that can't be pulled here, under their own names; return the references."""
+    references = {image.name: image.reference for image in platform_images()}
+    for name in names:
+        if name in FROM_GO:
+            program = gobuild.build(gobuild.programs()[name]) / FROM_GO[name]
+            scratch_image(references[name], program, FROM_GO[name], folder="/bin")
+        else:
+            context = HERE / "images" / name
+            docker_build(references[name], context, folder_digest(context, extra=ensure_base()))
+    return [references[name] for name in names]
 
 
 def build_standin() -> str:

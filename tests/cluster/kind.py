@@ -25,6 +25,8 @@ WORKERS = 3
 VOLUMES_PER_WORKER = 6
 VOLUME_SIZE = "2Gi"
 POD_NETWORK = "10.244.0.0/16"
+# The container of tests/cluster/registry.py, on the nodes' network.
+REGISTRY = "cryptoexchange-registry"
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,21 @@ def kind_config(cluster: Cluster, *, upstream: bool) -> dict[str, Any]:
         {"containerPort": 30080, "hostPort": 80, "listenAddress": cluster.address},
         {"containerPort": 30443, "hostPort": 443, "listenAddress": cluster.address},
     ]
+    kubelet = {
+        "kind": "KubeletConfiguration",
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        # Certificates of the cluster's CA, as on a well-kept cluster: metrics-server checks them.
+        "serverTLSBootstrap": True,
+    }
     config: dict[str, Any] = {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "nodes": [{"role": "control-plane", "extraPortMappings": ports}, *[{"role": "worker"}] * WORKERS],
+        "kubeadmConfigPatches": [yaml.safe_dump(kubelet)],
     }
     if upstream:
         return config
-    kubelet = {
-        "kind": "KubeletConfiguration",
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+    kubelet |= {
         "cgroupDriver": "cgroupfs",
         "failCgroupV1": False,
         "resolvConf": "/kind/resolv.conf",
@@ -214,7 +221,31 @@ def create(cluster: Cluster) -> None:
         if not upstream:
             connect(cluster)
         kubectl(cluster, "wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
+        approve_kubelets(cluster)
         kubectl(cluster, "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=180s")
+
+
+def unsigned_kubelets(requests: list[dict[str, Any]]) -> tuple[list[str], set[str]]:
+    """Return the requests for a kubelet's certificate that nobody has judged, and the nodes that have got one."""
+    serving = [item for item in requests if item["spec"]["signerName"] == "kubernetes.io/kubelet-serving"]
+    waiting = [item["metadata"]["name"] for item in serving if not (item.get("status") or {}).get("conditions")]
+    signed = [item for item in serving if (item.get("status") or {}).get("certificate")]
+    return waiting, {item["spec"]["username"].removeprefix("system:node:") for item in signed}
+
+
+def approve_kubelets(cluster: Cluster) -> None:
+    """Approve the kubelets' own certificates: nothing in a cluster does by itself, and without no log can be read."""
+    nodes = set(node_names(cluster))
+    deadline = time.monotonic() + 120
+    while True:
+        waiting, done = unsigned_kubelets(json.loads(kubectl(cluster, "get", "csr", "-o", "json"))["items"])
+        if nodes <= done:
+            return
+        if time.monotonic() > deadline:
+            raise Failure(f"no certificate after 120 s for the kubelets of {', '.join(sorted(nodes - done))}")
+        if waiting:
+            kubectl(cluster, "certificate", "approve", *waiting)
+        time.sleep(0.5)
 
 
 def node_names(cluster: Cluster) -> list[str]:
@@ -245,18 +276,25 @@ def connect(cluster: Cluster) -> None:
 
 
 def load(cluster: Cluster, names: list[str] | None = None) -> None:
-    """Build the images that the project owns and put them on the workers that don't have them."""
-    wanted = [images.build_owned(name) for name in names or images.OWNED]
-    if names is None and not images.registry_reachable():
+    """Build images, all that a cluster needs unless some are named, and put them on the nodes that lack them."""
+    wanted = [images.build_owned(name) for name in names or images.OWNED if name in images.OWNED]
+    everywhere: list[str] = []
+    if names and not images.registry_reachable():
+        wanted += images.build_others([name for name in names if name not in images.OWNED])
+    elif not images.registry_reachable():
         wanted.append(images.build_standin())
+        if cluster is CLUSTERS["demo"]:  # Molecule's scenarios install neither monitoring nor logging
+            everywhere = images.build_others(images.ON_EVERY_NODE)
+            wanted += [*images.build_others(images.ON_WORKERS), *everywhere]
     marks = {}
     for reference in wanted:
         identity = run(["docker", "image", "inspect", "--format", "{{.Id}}", reference]).strip()
         marks[reference] = f"/var/lib/kind-loaded/{identity.removeprefix('sha256:')}"
     lacking: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    for node in (name for name in node_names(cluster) if "worker" in name):
+    for node in node_names(cluster):
         there = run(["docker", "exec", node, "sh", "-c", "ls -d /var/lib/kind-loaded/* 2>/dev/null || true"]).split()
-        lacking[tuple(reference for reference in wanted if marks[reference] not in there)].append(node)
+        here = wanted if "worker" in node else everywhere
+        lacking[tuple(reference for reference in here if marks[reference] not in there)].append(node)
     for references, nodes in lacking.items():
         if not references:
             continue
@@ -304,6 +342,16 @@ def recycle_volumes(cluster: Cluster) -> None:
         kubectl(cluster, "patch", "pv", name, "--type=json", '-p=[{"op": "remove", "path": "/spec/claimRef"}]')
 
 
+def components(cluster: Cluster) -> list[str]:
+    """Return what is installed on a cluster: on the demo's, what needs no secrets of a site's own."""
+    defaults = yaml.safe_load((PROJECT / "roles" / "platform" / "defaults" / "main.yml").read_text())
+    listed: list[str] = defaults["platform_components"]
+    if cluster is not CLUSTERS["demo"]:
+        return listed
+    # Grafana's image can't be built here.
+    return [*listed, "monitoring", "logging", *(["grafana"] if images.registry_reachable() else [])]
+
+
 def describe(cluster: Cluster, kubeconfig: str, context: str) -> None:
     """Write which cluster this is as inventory variables, so that a play can't reach another one by accident."""
     argv: list[str | Path] = [
@@ -317,10 +365,29 @@ def describe(cluster: Cluster, kubeconfig: str, context: str) -> None:
         "platform_kubeconfig": kubeconfig,
         "platform_context": context,
         "platform_cluster_uid": uid,
+        "platform_components": components(cluster),
         "exchange_app_helm_binary": str(tools() / "helm"),
     }
     if not os.environ.get("TEST_KUBECONFIG") and not images.registry_reachable():
-        facts["ingress_nginx_controller"] = "existing"
+        facts |= {
+            "ingress_nginx_controller": "existing",
+            "platform_images": images.image_map(),
+            # Its image can't be had.
+            "monitoring_kube_state_metrics": False,
+            # The ingress stand-in: it is collected, and the probe goes through it.
+            "monitoring_namespaces": ["ingress-standin"],
+            "monitoring_probes": [
+                {
+                    "name": "application",
+                    "url": "https://{{ platform_domain }}/readyz",
+                    "through": "traefik-standin.ingress-standin.svc",
+                }
+            ],
+            "monitoring_probes_to": [{"namespace": "ingress-standin"}],
+            "monitoring_probes_ports": [443, 8443],
+            # The collector that is built here lacks the part that reads them.
+            "loki_kubernetes_events": False,
+        }
     text = "---\n# Written by tests/cluster when it made the cluster.\n" + yaml.safe_dump(facts, sort_keys=False)
     (inventory(cluster) / "cluster.yml").write_text(text)
 
@@ -346,8 +413,10 @@ def down(cluster: Cluster) -> None:
         return
     with step(f"Remove the kind cluster {cluster.name}"):
         run([tools() / "kind", "delete", "cluster", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig])
+        if not run(["docker", "ps", "-aq", "--filter", "label=io.x-k8s.kind.cluster"]).strip():
+            run(["docker", "rm", "--force", "--volumes", REGISTRY], check=False)
         if not run(["docker", "ps", "-aq", "--filter", "network=kind"]).strip():
             run(["docker", "network", "rm", "kind"], check=False)
-    for name in ("cluster.yml", "backup.yml"):
+    for name in ("cluster.yml", "s3.yml"):
         (inventory(cluster) / name).unlink(missing_ok=True)
     docker.stop_if_idle()

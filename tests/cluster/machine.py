@@ -23,6 +23,10 @@ PACKAGES = {
     "curl": "curl",
     # The application's pages are tested in it.
     "chromium": "chromium",
+    # gitlab-ci-local runs the pipeline.
+    "node": "nodejs",
+    "npm": "npm",
+    "rsync": "rsync",
 }
 
 

@@ -29,8 +29,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from cluster import images, kind
-from cluster.kind import Cluster, apply, inventory, kubectl, pour
-from cluster.paths import HERE, PROJECT, tools
+from cluster.kind import Cluster, apply, components, inventory, kubectl, pour
+from cluster.paths import HERE, tools
 from cluster.shell import Failure, step
 
 NAMESPACE, BUCKET, REGION, PORT = "s3", "exchange-backups", "kind", 7070
@@ -54,7 +54,7 @@ EVERYBODYS_RIGHTS = {**RIGHTS, ARCHIVE: ARCHIVE_RIGHTS}
 
 
 def start(cluster: Cluster) -> None:
-    """Start the server unless it runs, and write `backup.yml` beside the inventory's `cluster.yml`."""
+    """Start the server unless it runs, and write `s3.yml` beside the inventory's `cluster.yml`."""
     reference = images.build_versitygw()
     nodes = [node for node in kind.node_names(cluster) if "worker" in node]
     with step("Start an S3 server in the cluster", 20):
@@ -64,8 +64,8 @@ def start(cluster: Cluster) -> None:
         ca = certificate(cluster)
         kubectl(cluster, "apply", "--server-side", "--force-conflicts", "-f", str(HERE / "manifests" / "s3.yaml"))
         kubectl(cluster, "-n", NAMESPACE, "rollout", "status", "deployment/s3", "--timeout=180s")
-        file = inventory(cluster) / "backup.yml"
-        values = {**variables(), **(yaml.safe_load(file.read_text()) if file.exists() else {})}
+        file = inventory(cluster) / "s3.yml"
+        values = {**variables(cluster), **(yaml.safe_load(file.read_text()) if file.exists() else {})}
         values["kind_archive_target"]["ca"] = ca
         users = {**values["postgres_backup_targets"][0]["credentials"], ARCHIVE: values["kind_archive_target"]}
         with forwarded(cluster) as endpoint:
@@ -77,13 +77,12 @@ def start(cluster: Cluster) -> None:
     file.write_text(head + yaml.safe_dump(values, sort_keys=False))
 
 
-def variables() -> dict[str, Any]:
+def variables(cluster: Cluster) -> dict[str, Any]:
     """Return what an inventory says about backups to the server, with new credentials and a new key."""
-    defaults = yaml.safe_load((PROJECT / "roles" / "platform" / "defaults" / "main.yml").read_text())
     key = pyrage.x25519.Identity.generate()
     peers = [{"namespace": NAMESPACE, "pod_labels": {"app.kubernetes.io/name": "s3"}}]
     return {
-        "platform_components": [*defaults["platform_components"], "postgres_backup"],
+        "platform_components": [*components(cluster), "postgres_backup"],
         "postgres_backup_recipients": [str(key.to_public())],
         "postgres_backup_drill_private_key": str(key),
         "postgres_backup_drill_volume_size": "1Gi",

@@ -137,8 +137,16 @@ def test_switching_the_autoscaler_on_carries_the_number_of_pods_over(cluster: Cl
     )
     eventually("the scaled Deployment", lambda: deployment(cluster)["status"].get("availableReplicas") == scaled)
     generation = deployment(cluster)["metadata"]["generation"]
-    autoscaling = {"enabled": True, "min_replicas": 2, "max_replicas": 6, "cpu_percent": 70}
-    run = play(exchange_app_autoscaling=autoscaling)
+    # By the chart's values: nobody tells the figures on this cluster, so preflight refuses exchange_app_autoscaling.
+    run = play(exchange_app_extra_values={"autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 6}})
     assert run.code == 0, run.output
     assert deployment(cluster)["spec"]["replicas"] == scaled
     assert deployment(cluster)["metadata"]["generation"] == generation, "the number was changed in between"
+
+
+def test_autoscaling_is_refused_where_nobody_tells_the_figures(cluster: Cluster) -> None:
+    before = deployment(cluster)["metadata"]["generation"]
+    run = play(exchange_app_autoscaling={"enabled": True})
+    assert run.code != 0
+    assert "Nothing has been changed: exchange_app_autoscaling.cpu_percent is 70" in run.output
+    assert deployment(cluster)["metadata"]["generation"] == before

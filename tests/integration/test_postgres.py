@@ -206,6 +206,7 @@ def test_each_member_has_an_exporter_that_sees_it(cluster: Cluster, client: Clie
             "exchange_certificate_not_after_timestamp_seconds",
             "exchange_connections_used",
             "exchange_lock_waits_sessions",
+            "exchange_statements_longest_seconds",
             "pg_database_size_bytes",
             "pg_database_wraparound_age_datfrozenxid_seconds",
             "pg_locks_count",

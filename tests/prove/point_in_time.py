@@ -106,7 +106,7 @@ def between_two_orders(folder: Path) -> dict[str, Any]:
 
 def close_archive() -> datetime:
     """Take the right to the bucket from who archives, and return the moment from which nothing came any more."""
-    values = yaml.safe_load((kind.inventory(CLUSTER) / "backup.yml").read_text())
+    values = yaml.safe_load((kind.inventory(CLUSTER) / "s3.yml").read_text())
     users = values["postgres_backup_targets"][0]["credentials"]
     with s3.forwarded(CLUSTER) as endpoint:
         rights = {user["access_key"]: s3.RIGHTS[name] for name, user in users.items()}

@@ -35,12 +35,20 @@ CAMPAIGNS = [
     ),
     Campaign("interrupted_runs", (str(HERE / "interrupted_runs.py"),)),
     Campaign("under_load", (str(HERE / "under_load.py"),)),
+    Campaign("rollout", (str(HERE / "rollout.py"),)),
+    Campaign("autoscaling", (str(HERE / "autoscaling.py"),)),
     Campaign("moving_in", (str(HERE / "moving_in.py"),)),
     Campaign("moving_in_replicated", (str(HERE / "moving_in.py"), "replicate")),
+    Campaign("runner", (str(HERE / "runner.py"),)),
     Campaign("disaster", (str(HERE / "disaster.py"),)),
     Campaign("point_in_time", (str(HERE / "point_in_time.py"),)),
+    Campaign("logs", (str(HERE / "logs.py"),)),
+    Campaign("demo", (str(HERE / "demo.py"),)),
+    Campaign("pipeline", (str(HERE / "pipeline.py"),)),
     # With the tests that are too long to gate a merge (CAMPAIGN=yes).
     Campaign("molecule", ("-m", "molecule", "test", "--all", "--destroy=always")),
+    # Last, for it can't begin without a tagged release before this one, or PREVIOUS.
+    Campaign("upgrade", (str(HERE / "upgrade.py"),)),
 ]
 
 

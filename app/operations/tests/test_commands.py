@@ -101,8 +101,13 @@ def test_migrate_waits_for_one_that_runs(served_database: dict[str, str]) -> Non
 
 def test_migrate_gives_up_on_a_table_lock(served_database: dict[str, str]) -> None:
     with connect(served_database) as other, other.transaction():
-        other.execute("LOCK TABLE operations_cache IN ACCESS SHARE MODE")
+        other.execute("LOCK TABLE operations_staticfile IN ACCESS SHARE MODE")
+        pid = other.info.backend_pid
         done = manage(served_database | {"MIGRATE_LOCK_TIMEOUT_MS": "100"}, "migrate", "operations", "zero")
     assert done.returncode != 0
-    assert "lock timeout" in done.stderr
+    [*_, reason] = done.stderr.splitlines()
+    assert reason.startswith(
+        "CommandError: a migration got no lock on its table within 100 ms (MIGRATE_LOCK_TIMEOUT_MS)"
+    )
+    assert f"pid {pid} (" in reason
     assert manage(served_database, "migrate", "--check").returncode == 0

@@ -20,6 +20,20 @@ def test_liveness_never_asks_the_database() -> None:
     assert Client().get("/healthz").json() == {"status": "ok"}
 
 
+@override_settings(APP_VERSION="3f2a9c1")
+def test_liveness_says_what_was_deployed() -> None:
+    assert Client().get("/healthz").json() == {"status": "ok", "version": "3f2a9c1"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("version", "shown"), [("3f2a9c1", True), ("", False)])
+def test_every_page_says_what_was_deployed(version: str, *, shown: bool) -> None:
+    with override_settings(APP_VERSION=version):
+        page = Client().get("/accounts/login/").content.decode()
+    assert (f"Version {version}" in page) is shown
+    assert ("<footer" in page) is shown
+
+
 @pytest.mark.django_db
 def test_missing_migration_is_named() -> None:
     MigrationRecorder(connection).record_unapplied("ledger", "0002_guards")

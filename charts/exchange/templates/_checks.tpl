@@ -13,8 +13,19 @@
 {{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) }}
   {{- fail (printf "autoscaling.minReplicas is %d: expected at most autoscaling.maxReplicas (%d)" (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) }}
 {{- end }}
-{{- if and $v.autoscaling.enabled (not $v.autoscaling.cpuPercent) (not $v.autoscaling.memoryPercent) (not $v.autoscaling.metrics) }}
-  {{- fail "autoscaling.enabled is true: expected one of autoscaling.cpuPercent, autoscaling.memoryPercent, autoscaling.metrics" }}
+{{- $auto := $v.autoscaling }}
+{{- $asked := or $auto.requestsInFlight $auto.latencyP95Milliseconds }}
+{{- if and $auto.enabled (not $auto.cpuPercent) (not $auto.memoryPercent) (not $asked) (not $auto.metrics) }}
+  {{- fail "autoscaling.enabled is true: expected one of autoscaling.cpuPercent, autoscaling.memoryPercent, autoscaling.requestsInFlight, autoscaling.latencyP95Milliseconds, autoscaling.metrics" }}
+{{- end }}
+{{- if and $asked (eq $auto.source "none") }}
+  {{- fail "autoscaling.source is none: expected prometheusAdapter or keda, since autoscaling.requestsInFlight or autoscaling.latencyP95Milliseconds is set" }}
+{{- end }}
+{{- if and $asked (eq $auto.source "keda") (not $auto.prometheusAddress) }}
+  {{- fail "autoscaling.prometheusAddress is empty: expected an address, since autoscaling.source is keda" }}
+{{- end }}
+{{- if and $auto.metrics (eq $auto.source "keda") }}
+  {{- fail "autoscaling.metrics is set: expected none, since autoscaling.source is keda" }}
 {{- end }}
 {{- if include "exchange.singleWriter" . }}
   {{- if or $v.autoscaling.enabled (ne (int $v.web.replicas) 1) }}

@@ -40,6 +40,12 @@ web's>). What env and secretEnv set replaces what the chart would.
   value: {{ printf "%s://$(%s_USER):$(%s_PASSWORD)@%s:%d/%s?sslmode=%s%s" $db.url.scheme $db.env.url $db.env.url $host (int $db.port) $db.name $db.sslmode (ternary (printf "&sslrootcert=%s" $certificate) "" (ne $certificate "")) | quote }}
 {{- end }}
 {{- end }}
+{{- with $v.image.versionEnv }}
+{{- if not (has . $set) }}
+- name: {{ . | quote }}
+  value: {{ $v.image.digest | default $v.image.tag | toString | quote }}
+{{- end }}
+{{- end }}
 {{- if $v.hosts }}
 {{- $origins := list }}
 {{- range $v.hosts }}{{ $origins = append $origins (printf "https://%s" .) }}{{ end }}

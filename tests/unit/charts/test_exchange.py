@@ -251,6 +251,41 @@ def test_the_autoscaler_owns_the_number_of_replicas() -> None:
     assert find(example("default"), "Deployment", "shop-web")["spec"]["replicas"] == 2
 
 
+def test_an_autoscaler_of_keda_s_owns_the_number_of_replicas_too() -> None:
+    auto = {"enabled": True, "source": "keda", "requestsInFlight": 6, "latencyP95Milliseconds": 500}
+    objects = render(merged(SMALLEST, {"autoscaling": {**auto, "prometheusAddress": "http://prometheus:9090"}}))
+    assert "replicas" not in find(objects, "Deployment", "shop-web")["spec"]
+    assert not any(item["kind"] == "HorizontalPodAutoscaler" for item in objects)
+    spec = find(objects, "ScaledObject", "shop-web")["spec"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 6)
+    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == {
+        "scaleUp": {"stabilizationWindowSeconds": 0},
+        "scaleDown": {"stabilizationWindowSeconds": 300},
+    }
+    pods = 'namespace="shop", pod=~"shop-web-.*"'
+    bucket = f"django_http_requests_latency_including_middlewares_seconds_bucket{{{pods}}}"
+    prometheus = {"serverAddress": "http://prometheus:9090"}
+    in_flight = {**prometheus, "query": f"sum(exchange_requests_in_flight{{{pods}}})", "threshold": "6"}
+    percentile = f"(histogram_quantile(0.95, sum by (le) (rate({bucket}[2m]))) > 0) or vector(0)"
+    assert spec["triggers"] == [
+        {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "70"}},
+        {"type": "prometheus", "metricType": "AverageValue", "metadata": in_flight},
+        {
+            "type": "prometheus",
+            "metricType": "Value",
+            "metadata": {**prometheus, "query": percentile, "threshold": "0.5"},
+        },
+    ]
+
+
+def test_the_autoscaler_asks_an_adapter_for_what_prometheus_knows() -> None:
+    asked = find(example("maximal.yaml"), "HorizontalPodAutoscaler", "second-web")["spec"]["metrics"][2:4]
+    assert [(one["type"], one["pods"]["metric"]["name"], one["pods"]["target"]["averageValue"]) for one in asked] == [
+        ("Pods", "exchange_requests_in_flight", "6"),
+        ("Pods", "exchange_latency_p95_seconds", "500m"),
+    ]
+
+
 def test_a_volume_for_one_pod_is_handed_over_at_a_rollout() -> None:
     media = {"type": "pvc", "pvc": {"accessMode": "ReadWriteOnce"}}
     worker = {"queue": {"command": ["work"]}}
@@ -288,6 +323,30 @@ def test_network_policies_open_what_is_used() -> None:
     ]
     web = find(example("maximal.yaml"), "NetworkPolicy", "second-web")["spec"]
     assert [rule["ports"][0]["port"] for rule in web["ingress"]] == ["http", 9100]
+
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ({"tag": "3f2a9c1"}, {"APP_VERSION": "3f2a9c1"}),
+        ({"tag": "3f2a9c1", "digest": DIGEST}, {"APP_VERSION": DIGEST}),
+        ({"tag": "3f2a9c1", "versionEnv": "RELEASE"}, {"RELEASE": "3f2a9c1"}),
+        ({"tag": "3f2a9c1", "versionEnv": ""}, {}),
+    ],
+)
+def test_every_process_is_told_which_version_it_is(image: dict[str, str], told: dict[str, str]) -> None:
+    worker = {"workers": {"worker": {"command": ["work"]}}}
+    objects = render(merged(SMALLEST, {"image": image, **worker}))
+    found = [
+        {name: entry["value"] for name, entry in environment(container).items() if name in {"APP_VERSION", "RELEASE"}}
+        for item in workloads(tuple(objects))
+        for container in containers(item)
+    ]
+    assert len(found) == len(["web", "migrate", "publish_static", "worker"])
+    assert all(one == told for one in found)
 
 
 def test_nobody_reaches_an_image_that_has_no_way_in() -> None:
@@ -340,6 +399,11 @@ def test_bookkeeping_changes_no_object() -> None:
         ({"probes": {"startup": {"path": "healthz"}}}, "/probes/startup/path"),
         ({"autoscaling": {"enabled": True, "minReplicas": 9}}, "autoscaling.minReplicas is 9"),
         ({"autoscaling": {"enabled": True, "cpuPercent": None}}, "expected one of autoscaling.cpuPercent"),
+        ({"autoscaling": {"enabled": True, "cpuPercent": 0}}, "expected one of autoscaling.cpuPercent"),
+        ({"autoscaling": {"requestsInFlight": 4}}, "autoscaling.source is none"),
+        ({"autoscaling": {"requestsInFlight": 4, "source": "keda"}}, "autoscaling.prometheusAddress is empty"),
+        ({"autoscaling": {"metrics": [{}], "source": "keda"}}, "autoscaling.metrics is set"),
+        ({"autoscaling": {"source": "prometheus"}}, "/autoscaling/source"),
         ({"podDisruptionBudget": {"maxUnavailable": 0}}, "/podDisruptionBudget/maxUnavailable"),
         ({"migrate": {"steps": []}}, "/migrate/steps"),
         ({"migrate": {"steps": [{"name": "migrate"}]}}, "/migrate/steps/0"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from cluster import images
 from cluster.images import folder_digest
 from cluster.shell import Failure
@@ -88,4 +90,28 @@ def test_images_say_where_they_come_from(
     origins = {image.name: image.origin for image in images.platform_images()}
     assert origins["postgres"] == origins["exchange"] == "built here"
     assert origins["nginx_ingress_f5"] == origins["nginx_ingress_community"] == controllers
+    assert origins["loki"] == origins["collector"] == {"yes": "upstream", "no": "built here"}[registry]
+    assert origins["metrics_server"] == ("upstream" if registry == "yes" else "built here")
     assert ("traefik_standin" in origins) is standin
+    assert origins["prometheus"] == origins["alertmanager"] == ("built here" if standin else "upstream")
+
+
+@pytest.mark.usefixtures("_undecided")
+def test_what_debian_has_carries_its_own_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of another version than its tag says would deceive whoever reads the tag."""
+    monkeypatch.setenv("REGISTRY", "no")
+    here = images.image_map()
+    for name, tag in images.FROM_DEBIAN.items():
+        assert here[name]["tag"] == tag
+        assert f"ARG VERSION={tag.removeprefix('v')}*" in (images.HERE / "images" / name / "Dockerfile").read_text()
+    for name in images.FROM_GO:
+        program, version = images.gobuild.programs()[name], here[name]["tag"].removeprefix("v")
+        if program.manifest:
+            manifest = yaml.safe_load((images.HERE / program.manifest).read_text())
+            assert manifest["dist"]["version"] == version
+        else:
+            assert re.search(rf"[Vv]ersion=v?{re.escape(version)}$", program.ldflags)
+    images.registry_reachable.cache_clear()
+    monkeypatch.setenv("REGISTRY", "yes")
+    upstream = images.image_map()
+    assert {name for name in here if here[name] != upstream[name]} == {*images.FROM_DEBIAN}

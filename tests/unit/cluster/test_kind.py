@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import subprocess
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -18,6 +19,7 @@ from cluster.kind import (
     kind_config,
     network_script,
     persistent_volumes,
+    unsigned_kubelets,
 )
 from cluster.paths import HERE
 
@@ -44,7 +46,8 @@ def test_clusters_do_not_get_in_each_other_s_way() -> None:
 def test_with_upstream_images_kind_brings_its_own_network() -> None:
     config = kind_config(CLUSTERS["demo"], upstream=True)
     assert "networking" not in config
-    assert "kubeadmConfigPatches" not in config
+    [patch] = [yaml.safe_load(text) for text in config["kubeadmConfigPatches"]]
+    assert "cgroupDriver" not in patch
 
 
 def test_without_them_we_bring_ours() -> None:
@@ -115,3 +118,23 @@ def test_the_stand_in_runs_the_image_that_is_built_and_listens_where_kind_forwar
         kubernetes_validate.validate(item, "1.37", strict=True)
     [service] = [item for item in items if item["kind"] == "Service"]
     assert {port["nodePort"] for port in service["spec"]["ports"]} == {30080, 30443}
+
+
+@pytest.mark.parametrize("upstream", [True, False])
+def test_kubelets_ask_the_cluster_for_their_certificates(*, upstream: bool) -> None:
+    [patch] = kind_config(CLUSTERS["test"], upstream=upstream)["kubeadmConfigPatches"]
+    assert yaml.safe_load(patch)["serverTLSBootstrap"] is True
+
+
+def test_kubelets_without_a_certificate_are_found() -> None:
+    def request(name: str, signer: str = "kubelet-serving", **status: Any) -> dict[str, Any]:
+        spec = {"signerName": f"kubernetes.io/{signer}", "username": f"system:node:{name}"}
+        return {"metadata": {"name": f"csr-{name}"}, "spec": spec, "status": status}
+
+    requests = [
+        request("a"),
+        request("b", conditions=[{"type": "Approved"}]),
+        request("c", conditions=[{"type": "Approved"}], certificate="..."),
+        request("d", signer="kube-apiserver-client-kubelet"),
+    ]
+    assert unsigned_kubelets(requests) == (["csr-a"], {"c"})

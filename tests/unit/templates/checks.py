@@ -20,11 +20,17 @@ LABELS = {
     "app.kubernetes.io/part-of": r"cryptoexchange",
     "app.kubernetes.io/managed-by": r"ansible",
 }
+# The schemas don't say it. Of some kinds the API takes more.
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+# Names of roles and bindings may be anything that can be a part of a path.
+RBAC_NAME = re.compile(r"[^/%]+")
 VERSION = "app.kubernetes.io/version"
 SECRET_KEY = re.compile(r"(?i)(password|passwd|secret|token|private[-_.]?key|api[-_.]?key)$")
 SECRET_VALUE = re.compile(
     r"(?i)(BEGIN [A-Z ]*PRIVATE KEY|\b(password|passwd|secret_key|token)[\"']?\s*[:=]\s*[\"']?\w)"
 )
+# What has to be root, and why. It has no capability nevertheless.
+ROOT = {"DaemonSet collector": "files of pods' output are readable by root alone"}
 # What a Secret of ours holds that anybody may know.
 PUBLIC_KEYS = frozenset({"ca.crt", "tls.crt", "username", "database"})
 
@@ -59,6 +65,15 @@ def labels(objects: Objects) -> list[str]:
             if not re.fullmatch(pattern, str(value.get(label, "")))
         ]
     return found
+
+
+def possible_names(objects: Objects) -> list[str]:
+    """Every name is one that the API takes of that kind of object."""
+    return [
+        f"{identity(item)}: no name for an object"
+        for item in objects
+        if not (RBAC_NAME if item["apiVersion"].startswith("rbac.") else NAME).fullmatch(item["metadata"]["name"])
+    ]
 
 
 def duplicates(objects: Objects) -> list[str]:
@@ -135,7 +150,8 @@ def pod_security(objects: Objects) -> list[str]:
     found = []
     for name, spec in pods(objects):
         context = spec.get("securityContext") or {}
-        if context.get("runAsNonRoot") is not True:
+        _, kind, place = name.split(" ")
+        if context.get("runAsNonRoot") is not True and f"{kind} {place.split('/')[1]}" not in ROOT:
             found.append(f"{name}: runAsNonRoot is {context.get('runAsNonRoot')}")
         if (context.get("seccompProfile") or {}).get("type") != "RuntimeDefault":
             found.append(f"{name}: seccompProfile is {context.get('seccompProfile')}")
@@ -236,6 +252,7 @@ ALL: dict[str, Check] = {
     check.__name__: check
     for check in (
         labels,
+        possible_names,
         duplicates,
         selectors,
         workload_selectors,

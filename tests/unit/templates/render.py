@@ -24,8 +24,8 @@ ROLES = HERE.parents[2] / "roles"
 OBJECTS = "cryptoexchange.platform.objects"
 # roles/objects renders a template of its own, with the list of what another role applied.
 OWN_TEMPLATES = frozenset({"objects/applied.yaml.j2"})
-# Not applied by roles/objects, since it is gone again when the play ends; test_restore.py renders it.
-ELSEWHERE = ("postgres_backup/restore/", "postgres/restored/", "exchange_app/media/")
+# Not applied by roles/objects, since it is gone again when the play ends; test_restore.py and test_drill.py render it.
+ELSEWHERE = ("postgres_backup/restore/", "postgres/restored/", "exchange_app/media/", "monitoring/drill/")
 # Facts of a first run on an empty cluster.
 FACTS = {"platform_secrets": {}, "ansible_check_mode": False, "ansible_diff_mode": False}
 

@@ -111,6 +111,7 @@ def test_good_objects_pass(check: str) -> None:
         ("labels", SERVICE, "metadata.labels.app~kubernetes~io/part-of", "other", "part-of is 'other'"),
         ("labels", SERVICE, "metadata.labels", None, "label app.kubernetes.io/name is None"),
         ("labels", DEPLOYMENT, "spec.template.metadata.labels.app~kubernetes~io/managed-by", "", "pod template"),
+        ("possible_names", CONFIG_MAP, "metadata.name", "web_settings", "ConfigMap exchange/web_settings: no name"),
         ("duplicates", SERVICE, "kind", "ConfigMap", "is there 2 times"),
         ("selectors", SERVICE, "spec.selector.app~kubernetes~io/version", "1", ".selector names"),
         ("selectors", DEPLOYMENT, "spec.selector.matchLabels.app~kubernetes~io/version", "1", ".matchLabels names"),

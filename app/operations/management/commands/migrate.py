@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 from django.conf import settings
+from django.core.management import CommandError
 from django.core.management.commands import migrate
-from django.db import connections
+from django.db import OperationalError, connections
 
 # Any number will do as long as nobody else in this database uses it.
 ADVISORY_LOCK = 7_310_588_201
+# Who was at it for longer than a migration waits, and so may hold what it wanted; without what others wrote in it.
+OTHERS = """
+    SELECT pid, coalesce(application_name, ''), state, extract(epoch FROM clock_timestamp() - xact_start)::int
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND xact_start < clock_timestamp() - %s * interval '1 ms'
+    ORDER BY xact_start LIMIT 5
+"""
 
 
 class Command(migrate.Command):
@@ -27,6 +37,25 @@ class Command(migrate.Command):
             try:
                 cursor.execute("SELECT set_config('lock_timeout', %s, false)", [str(settings.MIGRATE_LOCK_TIMEOUT_MS)])
                 super().handle(*args, **options)
+            except OperationalError as error:
+                if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+                    raise
+                raise CommandError(self.locked_out(options["database"])) from error
             finally:
                 if connections[options["database"]].is_usable():
                     cursor.execute("SELECT pg_advisory_unlock(%s)", [ADVISORY_LOCK])
+
+    def locked_out(self, database: str) -> str:
+        """Say that a table was in use for too long, and by whom it may have been."""
+        with connections[database].cursor() as cursor:
+            cursor.execute(OTHERS, [settings.MIGRATE_LOCK_TIMEOUT_MS])
+            found = [
+                f"pid {pid} ({name or 'no name'}, {state}) for {seconds} s"
+                for pid, name, state, seconds in cursor.fetchall()
+            ]
+        return (
+            f"a migration got no lock on its table within {settings.MIGRATE_LOCK_TIMEOUT_MS} ms"
+            " (MIGRATE_LOCK_TIMEOUT_MS) and was taken back; those that came before it in this run stay, and the former"
+            " version goes on. Run it again once these transactions have ended:"
+            f" {'; '.join(found) or 'all have by now'}"
+        )

@@ -24,11 +24,12 @@ def options(role: str) -> dict[str, dict[str, Any]]:
 
 
 def computed_defaults() -> dict[str, Any]:
-    """Return the defaults of roles/platform and of this role, with nothing left to be templated."""
+    """Return the defaults of roles/platform and of this role, with nothing left to be templated; without monitoring."""
     defaults: dict[str, Any] = {}
+    others: dict[str, Any] = {"platform_scrapers": []}
     for role in ("platform", "exchange_app"):
         defaults |= DataLoader().load_from_file(str(ROLES / role / "defaults" / "main.yml"), trusted_as_template=True)
-    values: dict[str, Any] = Templar(loader=DataLoader(), variables=defaults).template(defaults)
+    values: dict[str, Any] = Templar(loader=DataLoader(), variables={**defaults, **others}).template(defaults)
     return {**values, "platform_domain": "exchange.example.com"}
 
 

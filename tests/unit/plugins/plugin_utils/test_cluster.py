@@ -85,7 +85,7 @@ def test_a_certain_connection_is_accepted(values: dict[str, Any], ambient: dict[
     assert rules_platform.connection_errors(values, ambient) == []
 
 
-NAMESPACES = {"postgres": "data", "postgres_backup": "keep", "exchange_app": "shop"}
+NAMESPACES = {"postgres": "data", "postgres_backup": "keep", "exchange_app": "shop", "deployer": "shop"}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,30 @@ NAMESPACES = {"postgres": "data", "postgres_backup": "keep", "exchange_app": "sh
     ],
 )
 def test_backups_ask_for_cronjobs_wherever_they_make_them(components: list[str], places: set[str]) -> None:
-    asked = cluster.access_questions(components, NAMESPACES)
+    asked = cluster.access_questions(components, NAMESPACES, "agents")
     assert {one["namespace"] for one in asked if one["resource"] == "cronjobs"} == places
     # Nothing is asked twice.
     assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
+
+
+def test_monitoring_asks_wherever_it_finds_pods_and_on_nodes() -> None:
+    asked = cluster.access_questions(["postgres", "monitoring"], {"postgres": "data", "monitoring": "watch"}, "agents")
+    places = {(one["resource"], one.get("namespace", "")) for one in asked}
+    assert {("rolebindings", place) for place in ("data", "watch", "agents")} <= places
+    assert {place for resource, place in places if resource == "daemonsets"} == {"agents"}
+    assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
+
+
+def test_metrics_server_asks_for_what_it_makes_in_the_whole_cluster() -> None:
+    asked = cluster.access_questions(["metrics_server"], {"metrics_server": "figures"}, "agents")
+    wide = {one["resource"] for one in asked if "namespace" not in one}
+    assert {"clusterroles", "clusterrolebindings", "apiservices"} <= wide
+    assert {one["namespace"] for one in asked if one["resource"] == "rolebindings"} == {"kube-system"}
+
+
+def test_components_in_one_namespace_ask_nothing_twice() -> None:
+    asked = cluster.access_questions(["exchange_app", "deployer"], NAMESPACES, "agents")
+    assert len({tuple(sorted(one.items())) for one in asked}) == len(asked)
+    core = {"group": "", "namespace": "shop"}
+    assert {**core, "verb": "patch", "resource": "serviceaccounts"} in asked
+    assert {**core, "verb": "create", "resource": "serviceaccounts", "subresource": "token"} in asked

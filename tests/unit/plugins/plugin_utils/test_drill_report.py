@@ -82,19 +82,25 @@ def test_a_drill_that_could_not_be_carried_out_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trials", "isolation", "problems", "first"),
+    ("trials", "others", "problems", "first"),
     [
         ([GOOD], {}, [], "drill "),
-        ([], {"problems": [], "table": ["all <well>"]}, [], "all <well>"),
-        ([GOOD], {"problems": ["a reached b"], "table": ["WRONG"]}, ["isolation: a reached b"], "drill "),
+        ([], {"isolation": {"problems": [], "table": ["all <well>"]}}, [], "all <well>"),
+        (
+            [GOOD],
+            {"isolation": {"problems": ["a reached b"], "table": ["WRONG"]}, "alert": {"problems": [], "table": []}},
+            ["isolation: a reached b"],
+            "drill ",
+        ),
+        ([], {"alert": {"problems": ["nothing came"], "table": ["none"]}}, ["alert: nothing came"], "none"),
     ],
 )
-def test_isolation_is_part_of_the_report(
-    trials: list[dict[str, Any]], isolation: dict[str, Any], problems: list[str], first: str
+def test_other_drills_are_part_of_the_report(
+    trials: list[dict[str, Any]], others: dict[str, Any], problems: list[str], first: str
 ) -> None:
-    found = drill_report(trials, LIMITS, "Drills", isolation)
+    found = drill_report(trials, LIMITS, "Drills", others)
     assert found["problems"] == problems
     assert found["table"][0].startswith(first)
-    assert ("<h2>isolation" in found["page"]) == bool(isolation)
+    assert {name for name in ("isolation", "alert") if f"<h2>{name}:" in found["page"]} == others.keys()
     assert "<well>" not in found["page"]
     assert ("A writer" in found["page"]) == bool(trials)

@@ -124,6 +124,28 @@ def test_autoscaling_begins_once() -> None:
     assert plan({}, deployed(values()))["autoscaling_begins"] is False
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {"enabled": True, "cpu_percent": 0, "memory_percent": 80},
+            {"enabled": True, "cpuPercent": 0, "memoryPercent": 80},
+        ),
+        (
+            {"source": "prometheus_adapter", "latency_p95_ms": 500},
+            {"source": "prometheusAdapter", "latencyP95Milliseconds": 500},
+        ),
+        (
+            {"source": "keda", "requests_in_flight": 4, "prometheus_address": "http://p:9090"},
+            {"source": "keda", "requestsInFlight": 4, "prometheusAddress": "http://p:9090"},
+        ),
+        ({"scale_down_stabilization_seconds": 60}, {"scaleDownStabilizationSeconds": 60}),
+    ],
+)
+def test_when_there_are_how_many_pods(settings: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert values({"exchange_app_autoscaling": settings})["autoscaling"] == expected
+
+
 def test_database_in_the_cluster_and_outside() -> None:
     inside = values()["networkPolicy"]["database"]
     assert inside["namespace"] == "exchange-database"
@@ -135,9 +157,10 @@ def test_database_in_the_cluster_and_outside() -> None:
 
 def test_an_administrator_is_made_after_the_migrations() -> None:
     steps = values()["migrate"]["steps"]
-    assert [step["name"] for step in steps] == ["migrate", "create-admin"]
-    assert steps[1]["secretEnv"]["ADMIN_PASSWORD"] == {"secret": "exchange-admin", "key": "password"}
-    assert [step["name"] for step in values({"exchange_app_admin_command": []})["migrate"]["steps"]] == ["migrate"]
+    assert [step["name"] for step in steps] == ["migrate", "static-files", "create-admin"]
+    assert steps[-1]["secretEnv"]["ADMIN_PASSWORD"] == {"secret": "exchange-admin", "key": "password"}
+    without = values({"exchange_app_admin_command": []})["migrate"]["steps"]
+    assert [step["name"] for step in without] == ["migrate", "static-files"]
 
 
 def test_a_host_s_certificate_may_come_from_cert_manager() -> None:
@@ -175,6 +198,7 @@ def test_a_wrong_setting_of_the_ingress_is_named() -> None:
             "exchange_app_writable_paths": [{"path": "/a", "seed": True}],
         },
         {"exchange_app_autoscaling": {"enabled": True}},
+        {"exchange_app_autoscaling": {"enabled": True, "source": "prometheus_adapter", "latency_p95_ms": 500}},
         {"exchange_app_ingress": False, "exchange_app_ingress_from": [{"pod_labels": {"a": "b"}}]},
         {"exchange_app_env_from_secrets": ["more"], "exchange_app_generated_secret_env": ["SALT"]},
     ],

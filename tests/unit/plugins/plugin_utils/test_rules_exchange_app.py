@@ -195,7 +195,41 @@ def test_an_unknown_sub_key_is_refused(name: str) -> None:
             "at most max_replicas (6)",
         ),
         ({"exchange_app_autoscaling": {"max_replicas": 0}}, "exchange_app_autoscaling.max_replicas", "1 to 1000"),
-        ({"exchange_app_autoscaling": {"cpu_percent": 0}}, "exchange_app_autoscaling.cpu_percent", "1 to 1000"),
+        ({"exchange_app_autoscaling": {"cpu_percent": -1}}, "exchange_app_autoscaling.cpu_percent", "0 to 1000"),
+        ({"exchange_app_autoscaling": {"latency_p95_ms": 0}}, "exchange_app_autoscaling.latency_p95_ms", "1 to 600000"),
+        (
+            {"exchange_app_autoscaling": {"scale_down_stabilization_seconds": 3601}},
+            "exchange_app_autoscaling.scale_down_stabilization_seconds",
+            "0 to 3600",
+        ),
+        (
+            {"exchange_app_autoscaling": {"enabled": True, "cpu_percent": 0}},
+            "exchange_app_autoscaling",
+            "expected one of",
+        ),
+        (
+            {"exchange_app_autoscaling": {"enabled": True}, "exchange_app_resources": {"requests": {"memory": "1Gi"}}},
+            "exchange_app_autoscaling.cpu_percent",
+            "exchange_app_resources.requests.cpu",
+        ),
+        (
+            {"exchange_app_autoscaling": {"enabled": True, "requests_in_flight": 4}},
+            "exchange_app_autoscaling.requests_in_flight",
+            "source prometheus_adapter or keda",
+        ),
+        (
+            {
+                "exchange_app_autoscaling": {"enabled": True, "latency_p95_ms": 500, "source": "prometheus_adapter"},
+                "exchange_app_metrics": {"enabled": False},
+            },
+            "exchange_app_autoscaling.latency_p95_ms",
+            "exchange_app_metrics.enabled",
+        ),
+        (
+            {"exchange_app_autoscaling": {"enabled": True, "requests_in_flight": 4, "source": "keda"}},
+            "exchange_app_autoscaling.prometheus_address",
+            "http://prometheus.monitoring.svc:9090",
+        ),
         ({"exchange_app_ingress_from": [{"namespace": "A"}]}, "exchange_app_ingress_from[0].namespace", "lower-case"),
         ({"exchange_app_ingress_settings": {"potatoes": 5}}, "exchange_app_ingress_settings", "potatoes"),
         ({"exchange_app_database_networks": ["10.0.0.1/8"]}, "exchange_app_database_networks[0]", "a network"),

@@ -23,7 +23,11 @@ PREFIX = "ingress_nginx_"
 
 def computed_defaults() -> dict[str, Any]:
     defaults = DataLoader().load_from_file(str(ROLE / "defaults" / "main.yml"), trusted_as_template=True)
-    platform = {"platform_namespace_app": "exchange", "platform_components": ["ingress_nginx", "exchange_app"]}
+    platform = {
+        "platform_namespace_app": "exchange",
+        "platform_components": ["ingress_nginx", "exchange_app"],
+        "platform_scrapers": [],
+    }
     values: dict[str, Any] = Templar(loader=DataLoader(), variables={**platform, **defaults}).template(defaults)
     return values
 

@@ -84,7 +84,7 @@ def test_a_wrong_type_is_named(name: str) -> None:
     assert error.startswith(f"{name} is {value}: ")
     choices = OPTIONS[name].get("choices")
     assert ("allowed: " + ", ".join(choices) if choices and kind == "str" else "expected " + kind) in error or (
-        name == "platform_components" and "allowed: ingress_nginx, postgres, exchange_app" in error
+        name == "platform_components" and "allowed: ingress_nginx, postgres, " in error
     )
 
 
@@ -123,7 +123,7 @@ def test_a_choice_that_there_is_not_is_named_with_those_there_are(name: str) -> 
         ({"platform_namespace_ingress": "a.b"}, "platform_namespace_ingress", "'a.b'", "lower-case letters"),
         ({"platform_namespace_database": "-a"}, "platform_namespace_database", "'-a'", "lower-case letters"),
         ({"platform_namespace_app": ""}, "platform_namespace_app", "''", "lower-case letters"),
-        ({"platform_namespace_app": "exchange-database"}, "platform_namespace_*", "[", "four different namespaces"),
+        ({"platform_namespace_app": "exchange-database"}, "platform_namespace_*", "[", "7 different namespaces"),
         ({"platform_ingress_class": "NGINX"}, "platform_ingress_class", "'NGINX'", "lower-case letters"),
         ({"platform_storage_class": "Fast Disk"}, "platform_storage_class", "'Fast Disk'", "lower-case letters"),
         ({"platform_image_pull_secret": "a_b"}, "platform_image_pull_secret", "'a_b'", "lower-case letters"),

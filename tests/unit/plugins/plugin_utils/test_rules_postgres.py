@@ -21,6 +21,7 @@ PLATFORM = Role(
 GOOD: dict[str, Any] = {
     **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
     "postgres_storage_class": "",
+    "postgres_metrics_from": [],
     "postgres_member_timeout_seconds": 600,
     "platform_database_mode": "internal",
     "platform_database_name": "exchange",

@@ -29,6 +29,7 @@ GOOD: dict[str, Any] = {
     **yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()),
     "platform_database_mode": "internal",
     "platform_components": ["postgres", "exchange_app", "postgres_backup"],
+    "postgres_backup_metrics_from": [],
     "postgres_backup_media": [],
     "postgres_backup_media_uid": 10001,
     "postgres_backup_media_gid": 10001,

@@ -1,0 +1,75 @@
+"""What a record of load.steady says. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from load.steady import OK, Result
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time, in Unix seconds."""
+
+    name: str
+    begin: float
+    end: float
+
+
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """Return the smallest value that at least so many percent of all don't exceed (nearest rank); None of nothing."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)] if ordered else None
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Return milliseconds, rounded."""
+    return None if seconds is None else round(1e3 * seconds, 1)
+
+
+def figures(results: Sequence[Result]) -> dict[str, Any]:
+    """Return how many requests there were, what became of them, and latencies of those that were answered well."""
+    good = [one.seconds for one in results if one.outcome == OK]
+    return {
+        "requests": len(results),
+        "failed": dict(Counter(one.outcome for one in results if one.outcome != OK)),
+        "p50_ms": milliseconds(percentile(good, 50)),
+        "p99_ms": milliseconds(percentile(good, 99)),
+        "max_ms": milliseconds(max(good, default=None)),
+        # Of the load itself: large ones mean that this machine was too busy to keep the rate.
+        "late_p99_ms": milliseconds(percentile([one.late for one in results], 99)),
+    }
+
+
+def by_stream(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
+    """Return the figures of each stream."""
+    names = dict.fromkeys(one.stream for one in results)
+    return {name: figures([one for one in results if one.stream == name]) for name in names}
+
+
+def within(results: Iterable[Result], span: Span) -> list[Result]:
+    """Return the requests that were due in a span."""
+    return [one for one in results if span.begin <= one.due < span.end]
+
+
+def failures(results: Iterable[Result]) -> list[Result]:
+    """Return the requests that failed, in the order of time."""
+    return sorted((one for one in results if one.outcome != OK), key=lambda one: one.due)
+
+
+def not_in_flight(failed: Iterable[Result], kills: Sequence[Span]) -> list[Result]:
+    """Return the failed requests that weren't under way while something was killed.
+
+    A kill happens at some moment of its span. A request was under way then if it had begun by the span's end and had
+    not ended before its begin.
+    """
+
+    def under_way(one: Result, kill: Span) -> bool:
+        began, ended = one.due + one.late, one.due + one.seconds
+        return began <= kill.end and ended >= kill.begin
+
+    return [one for one in failed if not any(under_way(one, kill) for kill in kills)]

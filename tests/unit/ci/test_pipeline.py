@@ -1,0 +1,186 @@
+"""The pipeline: whether GitLab's schema takes it, which jobs there are when, and that they call what a person can."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cluster.npm import gitlab_ci_local
+
+PROJECT = Path(__file__).resolve().parents[3]
+IMAGES = ["exchange", "postgres", "postgres-exporter", "pgbouncer", "backup"]
+BRANCH = {"CI_COMMIT_BRANCH": "main", "CI_DEFAULT_BRANCH": "main", "CI_PIPELINE_SOURCE": "push"}
+MERGE_REQUEST = {
+    "CI_COMMIT_BRANCH": "",
+    "CI_DEFAULT_BRANCH": "main",
+    "CI_PIPELINE_SOURCE": "merge_request_event",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "7",
+    "CI_PROJECT_ID": "7",
+}
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of what the pipeline is made of, in a repository of its own with a remote."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in (".gitlab-ci.yml", *(str(path.relative_to(PROJECT)) for path in (PROJECT / "ci").iterdir())):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes((PROJECT / name).read_bytes())
+    author = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["remote", "add", "origin", "https://gitlab.example.org/exchange/exchange.git"],
+        ["add", "."],
+        [*author, "commit", "--quiet", "--message=x"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def local(checkout: Path, *arguments: str, schema: bool = False, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run gitlab-ci-local in a checkout, as if every file had been changed. GitLab's schema takes it seconds."""
+    words = [word for name, value in variables.items() for word in ("--variable", f"{name}={value}")]
+    ignored = ",".join(variables)
+    command = [str(gitlab_ci_local()), "--no-evaluate-rule-changes", "--ignore-predefined-vars", ignored]
+    command += [] if schema else ["--no-json-schema-validation"]
+    return subprocess.run(
+        [*command, *words, *arguments], cwd=checkout, capture_output=True, text=True, check=False,
+        env={**os.environ, "HOME": str(checkout)},
+    )  # fmt: skip
+
+
+def jobs(checkout: Path, **variables: str) -> dict[str, str]:
+    """Return the jobs that a pipeline has: name -> when."""
+    result = local(checkout, "--list-json", **variables)
+    assert result.returncode == 0, result.stderr
+    listed = json.loads(result.stdout[result.stdout.index("[\n") :])
+    return {job["name"]: job["when"] for job in listed if job["when"] != "never"}
+
+
+@pytest.fixture(scope="session")
+def expanded(checkout: Path) -> dict[str, Any]:
+    """Return the pipeline with includes, inputs and extends carried out."""
+    result = local(checkout, "--preview", **BRANCH)
+    assert result.returncode == 0, result.stderr
+    loaded: dict[str, Any] = yaml.safe_load(result.stdout)
+    return loaded
+
+
+def test_gitlab_s_schema_takes_it(checkout: Path) -> None:
+    result = local(checkout, "--list", schema=True, **BRANCH)
+    assert result.returncode == 0, result.stderr
+    assert "json schema validated" in result.stdout + result.stderr
+
+
+def test_the_schema_is_looked_at(checkout: Path) -> None:
+    wrong = (checkout / ".gitlab-ci.yml").read_text().replace("interruptible: true", "interruptible: perhaps")
+    assert "perhaps" in wrong
+    (checkout / "wrong.yml").write_text(wrong)
+    result = local(checkout, "--list", "--file", "wrong.yml", schema=True, **BRANCH)
+    assert result.returncode != 0
+    assert "interruptible" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "docker", "dind", "buildah"])
+def test_every_builder_is_an_input(checkout: Path, builder: str) -> None:
+    result = local(checkout, "--preview", "--input", f"builder={builder}", **BRANCH)
+    assert result.returncode == 0, result.stderr
+    pipeline = yaml.safe_load(result.stdout)
+    builds = [pipeline[f"build-{name}"] for name in IMAGES]
+    assert {build["variables"]["BUILDER"] for build in builds} == {"docker" if builder == "dind" else builder}
+    assert {"services" in build for build in builds} == {builder == "dind"}
+
+
+def test_another_builder_is_refused(checkout: Path) -> None:
+    assert local(checkout, "--preview", "--input", "builder=kaniko", **BRANCH).returncode != 0
+
+
+def test_a_merge_request_changes_no_cluster(checkout: Path) -> None:
+    found = jobs(checkout, STAGING_URL="https://staging.example.org", COSIGN_PRIVATE_KEY="key", **MERGE_REQUEST)
+    builds = {f"{action}-{name}" for action in ("build", "scan") for name in IMAGES}
+    assert set(found) == {"lint", "migrations", "unit", "molecule", "platform-check"} | builds
+
+
+def test_a_fork_gets_no_way_to_the_cluster(checkout: Path) -> None:
+    found = jobs(checkout, **{**MERGE_REQUEST, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "8"})
+    assert "platform-check" not in found
+
+
+def test_a_merge_deploys(checkout: Path) -> None:
+    found = jobs(checkout, STAGING_URL="https://staging.example.org", **BRANCH)
+    assert {"platform-apply", "staging"} <= set(found)
+    assert (found["staging"], found["production"], found["roll-back-production"]) == ("on_success", "manual", "manual")
+    assert not [name for name in found if name.startswith("sign-")]
+
+
+def test_production_waits_for_nobody_if_that_is_wanted(checkout: Path) -> None:
+    assert jobs(checkout, AUTO_PRODUCTION="true", **BRANCH)["production"] == "on_success"
+
+
+def test_without_an_address_there_is_no_staging(checkout: Path) -> None:
+    assert "staging" not in jobs(checkout, **BRANCH)
+
+
+def test_with_a_key_images_are_signed(checkout: Path) -> None:
+    found = jobs(checkout, COSIGN_PRIVATE_KEY="key", **BRANCH)
+    assert {f"sign-{name}" for name in IMAGES} <= set(found)
+
+
+def test_what_touches_production_does_so_one_after_the_other(expanded: dict[str, Any]) -> None:
+    changing = [name for name, job in expanded.items() if "'production'" in str(job) and "script" in job]
+    assert sorted(changing) == ["platform-apply", "production", "roll-back-production"]
+    assert {expanded[name]["resource_group"] for name in changing} == {"production"}
+
+
+def test_the_application_and_the_platform_have_accounts_of_their_own(expanded: dict[str, Any]) -> None:
+    environments = {name: job["environment"]["name"] for name, job in expanded.items() if "environment" in job}
+    assert environments == {
+        "platform-check": "platform",
+        "platform-apply": "platform",
+        "staging": "staging",
+        "production": "production",
+        "roll-back-production": "production",
+    }
+
+
+def test_the_scanner_is_pinned_by_digest(expanded: dict[str, Any]) -> None:
+    images = {expanded[f"scan-{name}"]["image"]["name"] for name in IMAGES}
+    assert len(images) == 1
+    assert re.fullmatch(r"[^@]+:v[^@]+@sha256:[0-9a-f]{64}", images.pop())
+
+
+@cache
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_jobs_only_call_make_targets_and_scripts(expanded: dict[str, Any]) -> None:
+    called = [
+        (name, line)
+        for name, job in expanded.items()
+        if isinstance(job, dict) and not name.startswith(".")
+        for line in job.get("script", [])
+    ]
+    assert len(called) > 10
+    for name, line in called:
+        program, *words = line.split()
+        if program == "make":
+            assert set(words) <= make_targets(), name
+        else:
+            script = PROJECT / program
+            assert re.fullmatch(r"(\./)?ci/[a-z]+\.sh", program), name
+            assert os.access(script, os.X_OK), f"{name}: {script}"
+
+
+def test_every_owned_image_is_built(expanded: dict[str, Any]) -> None:
+    from cluster.images import OWNED
+
+    contexts = {expanded[f"build-{name}"]["script"][0].split('"')[-2] for name in IMAGES}
+    assert {(PROJECT / context).resolve() for context in contexts} == set(OWNED.values())

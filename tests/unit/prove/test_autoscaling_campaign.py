@@ -1,0 +1,48 @@
+"""What the campaign of autoscaling takes for too late, and for going to and fro."""
+
+from __future__ import annotations
+
+import pytest
+from prove.autoscaling import Sample, cores, judge, turns
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [([], 0), ([2], 0), ([2, 2, 4, 4, 3, 2], 1), ([2, 4, 2, 4, 2], 3), ([4, 3, 2], 0), ([2, 3, 2, 3], 2)],
+)
+def test_turns(numbers: list[int], expected: int) -> None:
+    assert turns(numbers) == expected
+
+
+def samples(*rows: tuple[float, float | None, int]) -> list[Sample]:
+    return [Sample(at, percent, wanted, wanted) for at, percent, wanted in rows]
+
+
+GOOD = [(0.0, 20.0, 2), (10.0, 90.0, 2), (40.0, 150.0, 4), (50.0, None, 4), (200.0, 10.0, 2)]
+
+
+def test_as_promised() -> None:
+    found, wrong = judge(samples(*GOOD), 0)
+    assert wrong == []
+    assert (found["seconds_from_crossing_to_more_pods"], found["most_pods"]) == (30.0, 4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changed", "words"),
+    [
+        ([(0, 20, 2), (10, 90, 2), (90, 99, 3), (200, 9, 2)], 0, "more pods 80 s after"),
+        ([(0, 20, 2), (10, 90, 2), (90, 99, 2)], 0, "more pods None s"),
+        ([*GOOD[:4], (60, 50, 3), (70, 90, 4), (200, 9, 2)], 0, "to and fro"),
+        (GOOD[:4], 0, "didn't come back"),
+        (GOOD, 1, "changed=1"),
+    ],
+)
+def test_not_as_promised(rows: list[tuple[float, float | None, int]], changed: int, words: str) -> None:
+    assert any(words in line for line in judge(samples(*rows), changed)[1])
+
+
+@pytest.mark.parametrize(
+    ("quantity", "expected"), [("12345678n", 0.012345678), ("900u", 0.0009), ("250m", 0.25), ("2", 2)]
+)
+def test_cores(quantity: str, expected: float) -> None:
+    assert cores(quantity) == pytest.approx(expected)
