@@ -29,6 +29,7 @@ HOST = "exchange.localhost"
 NO_CONTROLLER = "no NGINX controller's image can be had without a registry"
 NO_STATE_METRICS = "kube-state-metrics' image can't be had without a registry"
 NO_BACKUPS = "the demo has no bucket, unless postgres_backup is among its components"
+NO_LIMIT = "pods here have no limit of processors"
 QUIET = "nothing of the kind happens on a cluster that is well"
 # Panels that may find nothing on kind without a registry, and why.
 NOTHING_HERE = {
@@ -50,6 +51,7 @@ NOTHING_HERE = {
     "application: Failed requests by view": QUIET,
     "exchange: Orders taken out of the book": QUIET,
     "logs: Requests that failed": QUIET,
+    "pod: Throttled": NO_LIMIT,
 }
 # Dashboards of which every panel may find nothing, and why.
 NOTHING_OF = {"backups": NO_BACKUPS}
