@@ -60,7 +60,7 @@ def refuse(_apps: object, _editor: object) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("operations", "0001_cache")]
+    dependencies = [("operations", "{newest}")]
     operations = [migrations.RunPython(refuse, migrations.RunPython.noop)]
 '''
 
@@ -104,7 +104,9 @@ def never_ready() -> None:
 
 def failing_migration() -> None:
     """Make a version whose migration fails."""
-    (CHECKOUT / "app" / "operations" / "migrations" / "0002_fails.py").write_text(NEVER_APPLIED)
+    folder = CHECKOUT / "app" / "operations" / "migrations"
+    newest = max(path.stem for path in folder.glob("0*.py"))
+    (folder / "9999_fails.py").write_text(NEVER_APPLIED.replace("{newest}", newest))
 
 
 def nameless() -> None:
