@@ -50,6 +50,8 @@ PAGE = "/accounts/login/"
 JOBS = ("build-exchange", "staging", "production")
 # A failed migration is tried four times, with pauses between.
 TIMEOUT_SECONDS = 240
+# As long as a pod goes on serving that has been told to stop: exchange_app_pre_stop_seconds.
+FORGET_SECONDS = 10
 NEVER_APPLIED = '''"""Fails, on purpose."""
 
 from django.db import migrations
@@ -293,8 +295,12 @@ def rolled_back(to: str) -> dict[str, Any]:
         result = pipeline("roll-back-production")
     (FOLDER / "roll-back.log").write_text(result.stdout)
     found = [] if result.returncode == 0 else [f"the job ended with {result.returncode}"]
-    if deployed() != to or f"Version {to}" not in page():
-        found.append(f"{deployed()} serves, and not {to}")
+    # Until the ingress has forgotten them, pods that are going answer as ever.
+    deadline = time.monotonic() + FORGET_SECONDS
+    while not (shown := f"Version {to}" in page()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    if deployed() != to or not shown:
+        found.append(f"{deployed()} serves, and its page {'does' if shown else 'does not'} name {to}")
     if visitor.failed:
         found.append(f"{len(visitor.failed)} of {visitor.answers} requests failed: {visitor.failed[:3]}")
     return {
