@@ -33,9 +33,9 @@ Trust it in a browser:  import {shown} as an authority (it signs for this demo o
 Administrator:          https://{domain}/admin/, user admin, password:
                         {tools()}/kubectl --kubeconfig build/kind/kubeconfig -n exchange \\
                           get secret exchange-admin -o jsonpath='{{.data.password}}' | base64 -d; echo
-Something to look at:   {tools()}/kubectl --kubeconfig build/kind/kubeconfig -n exchange \
+Something to look at:   {tools()}/kubectl --kubeconfig build/kind/kubeconfig -n exchange \\
                           exec deploy/exchange -- python manage.py seed_demo
-Metrics and alerts:     {tools()}/kubectl --kubeconfig build/kind/kubeconfig -n exchange-monitoring \
+Metrics and alerts:     {tools()}/kubectl --kubeconfig build/kind/kubeconfig -n exchange-monitoring \\
                           port-forward svc/prometheus 9090, then http://localhost:9090/
 Remove it:              make clean""")
 
