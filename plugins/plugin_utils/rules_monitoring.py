@@ -177,14 +177,21 @@ def _watchdog_errors(watchdog: Mapping[str, Any]) -> list[Finding]:
     return [Finding("monitoring_watchdog.url", HIDDEN, problem)] if problem else []
 
 
+def _name_errors(variable: str, entries: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return which entries of a list have no name of their own."""
+    names = [entry["name"] for entry in entries]
+    return [
+        Finding(f"{variable}[{index}].name", name, _OWN_NAME)
+        for index, name in enumerate(names)
+        if checks.dns_label(name) or name in names[:index]
+    ]
+
+
 def _probe_errors(probes: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Return what is wrong with the addresses that are probed."""
-    found = []
-    names = [probe["name"] for probe in probes]
+    found = _name_errors("monitoring_probes", probes)
     for index, probe in enumerate(probes):
         path = f"monitoring_probes[{index}]"
-        if checks.dns_label(probe["name"]) or probe["name"] in names[:index]:
-            found.append(Finding(f"{path}.name", probe["name"], _OWN_NAME))
         if problem := web_address(probe["url"]):
             found.append(Finding(f"{path}.url", probe["url"], problem))
         if probe.get("through") and (problem := checks.host_or_address(probe["through"])):
@@ -194,24 +201,18 @@ def _probe_errors(probes: Sequence[Mapping[str, Any]]) -> list[Finding]:
 
 def _objective_errors(objectives: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Return what is wrong with what is promised to users."""
-    found = []
-    names = [objective["name"] for objective in objectives]
+    found = _name_errors("monitoring_slos", objectives)
     for index, objective in enumerate(objectives):
         path = f"monitoring_slos[{index}]"
-        if checks.dns_label(objective["name"]) or objective["name"] in names[:index]:
-            found.append(Finding(f"{path}.name", objective["name"], _OWN_NAME))
         found += [Finding(f"{path}.{key}", objective[key], problem) for key, problem in slo.errors(objective).items()]
     return found
 
 
 def _remote_errors(remotes: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Return what is wrong with where samples go besides."""
-    found = []
-    names = [remote["name"] for remote in remotes]
+    found = _name_errors("monitoring_remote_write", remotes)
     for index, remote in enumerate(remotes):
         path = f"monitoring_remote_write[{index}]"
-        if checks.dns_label(remote["name"]) or remote["name"] in names[:index]:
-            found.append(Finding(f"{path}.name", remote["name"], _OWN_NAME))
         if problem := web_address(remote["url"]):
             found.append(Finding(f"{path}.url", remote["url"], problem))
         if remote.get("username") and remote.get("bearer_token"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from unit.loopback import listening
 
 Object = dict[str, Any]
 NAMESPACE = "exchange"
@@ -83,15 +84,8 @@ def serving(objects: Sequence[Object], logs: Mapping[tuple[str, str], str] | Non
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name in the base class
             del format, args
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as address:
+        yield address
 
 
 def kubeconfig(folder: Path, address: str) -> Path:

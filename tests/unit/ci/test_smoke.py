@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from unit.loopback import listening
 
 SCRIPT = Path(__file__).resolve().parents[3] / "ci" / "smoke.sh"
 # What a server answers to a path the n-th time that it is asked for anything.
@@ -34,15 +34,8 @@ def serving(answers: Answers) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name in the base class
             del format, args
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as address:
+        yield address
 
 
 def smoke(answers: Answers, **variables: str) -> tuple[int, str]:

@@ -7,14 +7,14 @@ garbage.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
+from unit.loopback import listening
 
 # kind -> (group and version, plural, namespaced)
 KINDS = {
@@ -167,15 +167,8 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def served(cluster: Cluster) -> Iterator[str]:
     """Serve a cluster; yield the API's address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"cluster": cluster}))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(type("Bound", (Handler,), {"cluster": cluster})) as address:
+        yield address
 
 
 def kubeconfig(address: str, token: str) -> str:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from unit.loopback import listening
 
 Item = dict[str, Any]
 # What may stand in a workflow.
@@ -153,13 +154,5 @@ def served(awx: Awx, certificate: Path, key: Path) -> Iterator[str]:
     """Serve it over TLS; yield its address."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"awx": awx}))
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"https://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(type("Bound", (Handler,), {"awx": awx}), context) as address:
+        yield address
