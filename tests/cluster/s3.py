@@ -173,6 +173,18 @@ def forwarded(cluster: Cluster) -> Iterator[str]:
             forward.terminate()
 
 
+def client_of(endpoint: str, access_key: str, secret_key: str) -> Any:
+    """Return boto3's client of the server, for one of its users."""
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        config=Config(s3={"addressing_style": "path"}),
+    )
+
+
 def make_user(endpoint: str, root: tuple[str, str], user: dict[str, str]) -> None:
     """Make a user who may do nothing yet, unless it is there. Through the API: no command line shows a secret."""
     who = f"<Access>{user['access_key']}</Access><Secret>{user['secret_key']}</Secret>"
@@ -188,14 +200,7 @@ def make_user(endpoint: str, root: tuple[str, str], user: dict[str, str]) -> Non
 
 def furnish(endpoint: str, root: tuple[str, str], users: dict[str, dict[str, list[str]]]) -> None:
     """Make the bucket, and say what users may do in it."""
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=REGION,
-        aws_access_key_id=root[0],
-        aws_secret_access_key=root[1],
-        config=Config(s3={"addressing_style": "path"}),
-    )
+    client = client_of(endpoint, *root)
     try:
         client.create_bucket(Bucket=BUCKET)
     except ClientError as error:

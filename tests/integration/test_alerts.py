@@ -14,9 +14,7 @@ from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from typing import Any, cast
 
-import boto3
 import pytest
-from botocore.config import Config
 from cluster import s3
 from cluster.kind import CLUSTERS
 from conftest import KUBECONFIG, Cluster, eventually, run_playbook
@@ -119,14 +117,8 @@ def empty_bucket(cluster: Cluster, variables: dict[str, Any]) -> None:
     (target,) = variables["postgres_backup_targets"]
     (own,) = [one for one in CLUSTERS.values() if one.kubeconfig == KUBECONFIG]
     with s3.forwarded(own) as endpoint:
-        client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=target["region"],
-            aws_access_key_id=target["credentials"]["prune"]["access_key"],
-            aws_secret_access_key=target["credentials"]["prune"]["secret_key"],
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        user = target["credentials"]["prune"]
+        client = s3.client_of(endpoint, user["access_key"], user["secret_key"])
         listed = client.list_objects_v2(Bucket=target["bucket"], Prefix="backups/").get("Contents", [])
         assert listed
         for one in listed:

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from cluster import s3
 from cluster.kind import CLUSTERS
@@ -78,14 +76,8 @@ def test_credentials_that_put_can_do_nothing_else(backup: Run, variables: dict[s
     (kind,) = [one for one in CLUSTERS.values() if one.kubeconfig == KUBECONFIG]
 
     def client(endpoint: str, purpose: str) -> Any:
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=target["region"],
-            aws_access_key_id=target["credentials"][purpose]["access_key"],
-            aws_secret_access_key=target["credentials"][purpose]["secret_key"],
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        user = target["credentials"][purpose]
+        return s3.client_of(endpoint, user["access_key"], user["secret_key"])
 
     with s3.forwarded(kind) as endpoint:
         key = client(endpoint, "read").list_objects_v2(Bucket=target["bucket"])["Contents"][0]["Key"]
