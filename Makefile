@@ -68,6 +68,7 @@ coverage: venv doctor ## The application's tests, with line coverage of ledger a
 	@pytest -q -n 2 --dist worksteal app --cov --cov-config=app/coverage.ini
 
 molecule: venv doctor ## The roles on a kind cluster of their own, which is removed at the end
+	@$(CLUSTER) down test  # what an interrupted run left: the first scenario wants an empty cluster
 	@$(CLUSTER) up test  # molecule would make it too, but hide the progress of a cold start
 	@molecule test --all --destroy=always
 

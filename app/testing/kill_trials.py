@@ -68,6 +68,10 @@ class Stage:
             "server": self._crash_server,
         }
 
+    def repeated(self) -> int:
+        """Return how many requests the application has done once more by itself: its clients saw nothing of these."""
+        return sum(line["event"] == "request_repeated" for line in self.web.logs())
+
     def _kill_app(self, chance: Random) -> None:
         self.web.kill()
         self.worker.kill()
@@ -126,6 +130,7 @@ def trial(stage: Stage, number: int, options: argparse.Namespace) -> Result:
             time.sleep(0.02)
         time.sleep(moment)
         before = load.tally.acknowledged()
+        repeated_before = stage.repeated()
         started = time.monotonic()
         stage.deeds[kind](chance)
         deed_seconds = time.monotonic() - started
@@ -146,6 +151,7 @@ def trial(stage: Stage, number: int, options: argparse.Namespace) -> Result:
         "acknowledged": verdict.counts["acknowledged"],
         "first_tries_failed": summary["first_tries_failed"],
         "later_tries_failed": summary["later_tries_failed"],
+        "repeated_by_app": stage.repeated() - repeated_before,
         "answers_replayed": summary["answers_replayed"],
         "given_up": summary["orders_given_up"] + summary["cancels_given_up"],
         "refused": summary["refused"],
