@@ -3,8 +3,9 @@
 Traders trade over the ingress, with every WAL file going to a bucket. First `restore_to` a moment in the middle: each
 order that was acknowledged before must be there, and none that was placed after. Then, under load again, the archive
 takes nothing any more from one moment on, as if everything had lost its power then; the namespaces are deleted with
-their volumes, and site.yml and `restore_to=latest` bring back what the archive has. How much older that is than the
-moment is what was lost, to be held against postgres_archive_timeout_seconds. CLUSTER names the cluster (test), which is
+their volumes, and what docs/backups.md says of such a night is typed: site.yml, `restore_to=latest` with the Secrets of
+an earlier backup, site.yml. How much older the data is than the moment is what was lost, to be held against
+postgres_archive_timeout_seconds. CLUSTER names the cluster (test), which is
 made if need be. Results: build/prove/point_in_time.json.
 """
 
@@ -25,7 +26,7 @@ import yaml
 from cluster import kind, s3
 from cluster.kind import kubectl
 from cluster.shell import Failure, fail, say, step
-from disaster import acknowledged_before
+from disaster import acknowledged_before, secrets_digest
 from exchange_load import load, verified
 from with_backups import CLUSTER, playbook, ready
 
@@ -115,11 +116,13 @@ def close_archive() -> datetime:
 
 
 def everything_lost(folder: Path, timeout_seconds: int) -> dict[str, Any]:
-    """Trade, lose everything at a moment, and live again from the archive alone."""
+    """Trade, lose everything at a moment, and live again from the archive, and from a backup for the Secrets."""
+    playbook("playbooks/backup.yml", backup_now=["backup"], **ON)
     with load(CLUSTER, folder, RATE) as file:
         time.sleep(LONG_SECONDS)
         lost_at = close_archive()
     record = file.read_text()
+    before = secrets_digest()
     with step("Delete both namespaces with their volumes"):
         kubectl(CLUSTER, "delete", "namespace", DATABASE, "exchange", "--wait=true", "--timeout=600s")
         kind.recycle_volumes(CLUSTER)
@@ -127,8 +130,13 @@ def everything_lost(folder: Path, timeout_seconds: int) -> dict[str, Any]:
     begun = time.monotonic()
     with step("site.yml on what is left", 240):
         playbook("site.yml", **ON)
+    made_anew = secrets_digest()
     with step("restore.yml to what the archive has", 120):
-        said = playbook("playbooks/restore.yml", restore_to="latest", restore_swap="exchange", **ON)
+        said = playbook(
+            "playbooks/restore.yml", restore_to="latest", restore_swap="exchange", restore_secrets=True, **ON
+        )
+    with step("site.yml once more", 60):
+        playbook("site.yml", **ON)
     took = time.monotonic() - begun
     last = reached(said)
     verdict, books = verified(CLUSTER, acknowledged_before(record, last))
@@ -141,6 +149,7 @@ def everything_lost(folder: Path, timeout_seconds: int) -> dict[str, Any]:
         "orders_acknowledged": len(orders),
         "orders_acknowledged_and_lost": sum(at > last for at in orders),
         "seconds_from_nothing": round(took, 1),
+        "secrets_are_the_old_ones": before == secrets_digest() != made_anew,
         "verdict": json.loads(verdict),
         "books": books.strip(),
     }
@@ -158,6 +167,8 @@ def main() -> int:
     }
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
     say(json.dumps(result, indent=1))
+    if not result["everything_lost"]["secrets_are_the_old_ones"]:
+        return fail("the application's Secrets are not the backup's")
     return 0
 
 
