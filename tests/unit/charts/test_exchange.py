@@ -251,9 +251,13 @@ def test_the_autoscaler_owns_the_number_of_replicas() -> None:
     assert find(example("default"), "Deployment", "shop-web")["spec"]["replicas"] == 2
 
 
-def test_an_autoscaler_of_keda_s_owns_the_number_of_replicas_too() -> None:
+def with_keda() -> list[Object]:
     auto = {"enabled": True, "source": "keda", "requestsInFlight": 6, "latencyP95Milliseconds": 500}
-    objects = render(merged(SMALLEST, {"autoscaling": {**auto, "prometheusAddress": "http://prometheus:9090"}}))
+    return render(merged(SMALLEST, {"autoscaling": {**auto, "prometheusAddress": "http://prometheus:9090"}}))
+
+
+def test_an_autoscaler_of_keda_s_owns_the_number_of_replicas_too() -> None:
+    objects = with_keda()
     assert "replicas" not in find(objects, "Deployment", "shop-web")["spec"]
     assert not any(item["kind"] == "HorizontalPodAutoscaler" for item in objects)
     spec = find(objects, "ScaledObject", "shop-web")["spec"]

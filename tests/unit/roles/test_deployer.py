@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.charts.test_exchange import NAMES, example
+from unit.charts.test_exchange import NAMES, example, with_keda
 from unit.templates.render import render
 
 # What Helm does with an object of a chart over its life.
@@ -26,7 +26,7 @@ def verbs(group: str, resource: str) -> set[str]:
 
 
 def made_by_the_chart() -> set[tuple[str, str]]:
-    objects = [item for name in NAMES for item in example(name)]
+    objects = [*with_keda(), *(item for name in NAMES for item in example(name))]
     return {
         (
             item["apiVersion"].rpartition("/")[0],
