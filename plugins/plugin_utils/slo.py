@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# The uid of the dashboard that shows why.
+DASHBOARD = "application"
 RUNBOOK = "docs/runbooks/application.md#errors-or-slowness"
 # Where a range stands in a query.
 WINDOW = "$window"
@@ -113,7 +115,7 @@ def _alerts(objective: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "expr": f"{_ratio(burn.long)}{chosen} > {limit} and {_ratio(burn.short)}{chosen} > {limit}",
                 # Not of a single scrape, when there is no more history yet.
                 "for": "2m",
-                "labels": {"severity": burn.severity, "slo": name, "window": burn.long},
+                "labels": {"severity": burn.severity, "dashboard": DASHBOARD, "slo": name, "window": burn.long},
                 "annotations": {
                     "summary": (
                         f"{{{{ $value | humanizePercentage }}}} of all requests within {burn.long} missed the "

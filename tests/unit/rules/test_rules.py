@@ -80,6 +80,7 @@ def test_each_says_how_bad_it_is_with_numbers_and_where_to_read_on(file: Path) -
 def tell_all(rules: list[dict[str, Any]]) -> None:
     for rule in rules:
         assert rule["labels"]["severity"] in SEVERITIES, rule["alert"]
+        assert (PROJECT / "roles/grafana/files/dashboards" / f"{rule['labels']['dashboard']}.json").exists(), rule["alert"]
         assert NUMBER.search(rule["annotations"]["summary"]), rule["alert"]
         page, _, anchor = rule["annotations"]["runbook"].partition("#")
         assert page.startswith("docs/runbooks/"), rule["alert"]
