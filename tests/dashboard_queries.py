@@ -12,7 +12,7 @@ from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[1] / "roles" / "grafana" / "files" / "dashboards"
 # What Grafana fills in by itself; $__range is of the dashboards' own time range.
-BUILT_IN = {"__rate_interval": "5m", "__auto": "5m", "__range": "1h", "__interval": "1m"}
+BUILT_IN = {"__rate_interval": "5m", "__auto": "5m", "__range": "1h", "__interval": "1m", "__all": "$__all"}
 _VARIABLE = re.compile(r"\$\{(\w+)(?::\w+)?\}|\$(\w+)")
 
 

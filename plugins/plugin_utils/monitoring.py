@@ -19,10 +19,22 @@ WATCHDOG = "Watchdog"
 # Fires while tasks/drill.yml runs, and is told to its pod alone.
 DRILL = "AlertDrill"
 _NOBODY = "nobody"
+# What a dashboard is opened with, of the labels that all alerts of a message share.
+_PLACE = ("namespace", "pod", "node")
+# Messages, as Alertmanager's templates: its own leave out what a rule says, or lead to addresses inside the cluster.
+_TEXT = "{{ range .Alerts }}{{ .Annotations.summary }} ({{ .Annotations.runbook }})\n{{ end }}"
+_HTML = (
+    "{{ range .Alerts }}<p><b>{{ .Labels.alertname }}</b>, {{ .Labels.severity }}, {{ .Status }}<br>"
+    "{{ .Annotations.summary }}<br>{{ .Annotations.runbook }}</p>{{ end }}"
+)
 
 
 def configuration(
-    receivers: Sequence[Mapping[str, Any]], watchdog: Mapping[str, Any], repeat_hours: int, site: str, drill: str
+    receivers: Sequence[Mapping[str, Any]],
+    watchdog: Mapping[str, Any],
+    repeat_hours: int,
+    site: str,
+    addresses: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return what Alertmanager reads.
 
@@ -34,19 +46,21 @@ def configuration(
         watchdog: ``monitoring_watchdog``: url and bearer_token, or nothing.
         repeat_hours: after how many hours an alert that lasts is told again.
         site: what e-mails' subjects begin with.
-        drill: the address at which the drill waits for its alert.
+        addresses: ``drill``, at which the drill waits for its alert, and ``grafana``, empty where there is none.
     """
     told = [
         {
             "receiver": receiver["name"],
-            "matchers": [f"severity=~{'|'.join(receiver.get('severities') or SEVERITIES)}"],
+            # Whoever chooses none hears of all, of severities too that rules of the inventory's have made up.
+            **({"matchers": [f"severity=~{'|'.join(chosen)}"]} if (chosen := receiver.get("severities")) else {}),
             "continue": True,
         }
         for receiver in receivers
     ]
     always: dict[str, Any] = {"receiver": WATCHDOG if watchdog else _NOBODY, "matchers": [f"alertname={WATCHDOG}"]}
     if watchdog:
-        always |= {"group_wait": "0s", "group_interval": "5m", "repeat_interval": "5m"}
+        # Every fifth minute it is told again: at that moment just less than five minutes have gone by.
+        always |= {"group_wait": "0s", "group_interval": "1m", "repeat_interval": "4m30s"}
     tried = {
         "receiver": DRILL,
         "matchers": [f"alertname={DRILL}"],
@@ -57,9 +71,9 @@ def configuration(
     made: list[dict[str, Any]] = [
         {"name": _NOBODY},
         # Its pod is gone when the alert is.
-        {"name": DRILL, "webhook_configs": [{"url": drill, "send_resolved": False}]},
+        {"name": DRILL, "webhook_configs": [{"url": addresses["drill"], "send_resolved": False}]},
     ]
-    made += [{"name": one["name"], **_receiver(one, site)} for one in receivers]
+    made += [{"name": one["name"], **_receiver(one, site, _dashboard(addresses["grafana"]))} for one in receivers]
     if watchdog:
         made.append({"name": WATCHDOG, "webhook_configs": [{**_webhook(watchdog), "send_resolved": False}]})
     return {
@@ -119,15 +133,26 @@ def namespace_peers(namespaces: Sequence[str]) -> list[dict[str, str]]:
     return [{"namespace": name} for name in namespaces]
 
 
-def _receiver(receiver: Mapping[str, Any], site: str) -> dict[str, Any]:
+def _dashboard(grafana: str) -> str:
+    """Return where the dashboard is that a message's alerts name, with their place: a template of Alertmanager's."""
+    if not grafana:
+        return ""
+    place = "".join(f"{{{{ with .CommonLabels.{name} }}}}&var-{name}={{{{ . }}}}{{{{ end }}}}" for name in _PLACE)
+    return f"{grafana}/d/{{{{ .CommonLabels.dashboard }}}}?from=now-1h{place}"
+
+
+def _receiver(receiver: Mapping[str, Any], site: str, dashboard: str) -> dict[str, Any]:
     """Return a receiver's section."""
     if receiver.get("webhook"):
         return {"webhook_configs": [{**_webhook(receiver["webhook"]), "send_resolved": True}]}
     if receiver.get("slack"):
-        slack = receiver["slack"]
-        return {"slack_configs": [{"api_url": slack["url"], "channel": slack["channel"], "send_resolved": True}]}
+        slack = {"api_url": receiver["slack"]["url"], "channel": receiver["slack"]["channel"], "text": _TEXT}
+        link = {"title_link": dashboard} if dashboard else {}
+        return {"slack_configs": [{**slack, **link, "send_resolved": True}]}
     if receiver.get("pagerduty"):
-        return {"pagerduty_configs": [{"routing_key": receiver["pagerduty"]["routing_key"], "send_resolved": True}]}
+        duty = {"routing_key": receiver["pagerduty"]["routing_key"], "send_resolved": True}
+        links = {"links": [{"href": dashboard, "text": "Dashboard"}]} if dashboard else {}
+        return {"pagerduty_configs": [{**duty, **links}]}
     email = receiver["email"]
     subject = f'{site}: {{{{ template "email.default.subject" . }}}}'
     return {
@@ -140,6 +165,7 @@ def _receiver(receiver: Mapping[str, Any], site: str) -> dict[str, Any]:
                     else {}
                 ),
                 "headers": {"Subject": subject},
+                "html": _HTML + (f'<p><a href="{dashboard}">Dashboard</a></p>' if dashboard else ""),
                 "send_resolved": True,
             }
         ]

@@ -75,6 +75,8 @@ def errors(values: Mapping[str, Any]) -> list[Finding]:
         if all(_LABEL.fullmatch(name) and name != "replica" for name in value("external_labels"))
         else "expected names of letters, digits and '_', and not replica, which tells two Prometheus apart",
     )
+    authority = value("probes_ca")
+    check("probes_ca", "" if not authority or "BEGIN CERTIFICATE" in authority else "expected certificates as PEM")
     found += _existing_errors(values)
     found += receiver_errors(value("receivers"))
     found += _watchdog_errors(value("watchdog"))
@@ -213,7 +215,10 @@ def _remote_errors(remotes: Sequence[Mapping[str, Any]]) -> list[Finding]:
     found = _name_errors("monitoring_remote_write", remotes)
     for index, remote in enumerate(remotes):
         path = f"monitoring_remote_write[{index}]"
-        if problem := web_address(remote["url"]):
+        if "@" in urlsplit(remote["url"]).netloc:
+            expected = "expected an address without a password: username and password are settings of their own"
+            found.append(Finding(f"{path}.url", HIDDEN, expected))
+        elif problem := web_address(remote["url"]):
             found.append(Finding(f"{path}.url", remote["url"], problem))
         if remote.get("username") and remote.get("bearer_token"):
             found.append(Finding(f"{path}.bearer_token", HIDDEN, "expected a username and a password, or a token"))
@@ -236,9 +241,51 @@ def _rule_file_errors(files: Mapping[str, Any]) -> list[Finding]:
     return found
 
 
+def _port_errors(values: Mapping[str, Any]) -> list[Finding]:
+    """Return which receivers and remote stores are on a port that isn't let out. Their addresses aren't shown."""
+    sent = [
+        (f"monitoring_{name}", entry["url"])
+        for name, entries in (
+            ("watchdog", [values["monitoring_watchdog"]]),
+            ("remote_write", values["monitoring_remote_write"]),
+        )
+        for entry in entries
+        if entry.get("url")
+    ]
+    for index, receiver in enumerate(values["monitoring_receivers"]):
+        for kind, key in (("webhook", "url"), ("slack", "url"), ("email", "smarthost")):
+            if address := (receiver.get(kind) or {}).get(key):
+                address = f"//{address}" if key == "smarthost" else address
+                sent.append((f"monitoring_receivers[{index}].{kind}.{key}", address))
+    ports = values["monitoring_receivers_ports"]
+    found = []
+    for path, address in sent:
+        parts = urlsplit(address)
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        if port not in ports:
+            found.append(Finding("monitoring_receivers_ports", ports, f"expected {port} among them: {path} is there"))
+    return found
+
+
+def _window_errors(values: Mapping[str, Any]) -> list[Finding]:
+    """Return which objectives look back on more than is kept. What an existing Prometheus keeps isn't known."""
+    kept = values["monitoring_retention_days"]
+    if values["monitoring_prometheus"] == "existing":
+        return []
+    return [
+        Finding(
+            "monitoring_retention_days",
+            kept,
+            f"expected at least {objective['window_days']}, monitoring_slos[{index}].window_days",
+        )
+        for index, objective in enumerate(values["monitoring_slos"])
+        if objective["window_days"] > kept
+    ]
+
+
 def _sizes(values: Mapping[str, Any]) -> list[Finding]:
     """Return what does not fit together, once every single value is right."""
-    found = []
+    found = _port_errors(values) + _window_errors(values)
     for part in ("prometheus", "alertmanager", "node_exporter", "blackbox", "kube_state_metrics"):
         request, limit = (f"monitoring_{part}_memory_{kind}" for kind in ("request", "limit"))
         if parse_quantity(values[request]) > parse_quantity(values[limit]):

@@ -2,8 +2,8 @@
 
 Reads each container's memory and processor time from the kubelets, twice, MINUTES apart (5); then how many series
 there are; then writes LINES (50,000) lines at RATE (500) a second. Next to it stands what all pods take in the same
-minutes. Prints tables and writes all to build/bench/observability.json. Fails if it couldn't measure, or if a line
-is missing.
+minutes. Prints tables and writes all to build/bench/observability.json. Fails if it couldn't measure, if a line
+is missing, or if the set takes more than is promised.
 """
 
 from __future__ import annotations
@@ -109,7 +109,10 @@ def main() -> int:
         f"\nobservability takes {memory / GIBIBYTE:.2f} GiB and {cores:.2f} cores at rest, holds {active} series; "
         f"99 % of {logs.LINES} lines could be read after {arrival.get('arrival_seconds', {}).get('p99', 'no')} s"
     )
-    return fail("; ".join(found["problems"])) if found["problems"] else 0
+    problems = list(found["problems"])
+    if memory > MOST_MEMORY or cores > MOST_CORES:
+        problems.append(f"more than the {MOST_MEMORY / GIBIBYTE:.1f} GiB and {MOST_CORES} cores that are promised")
+    return fail("; ".join(problems)) if problems else 0
 
 
 if __name__ == "__main__":

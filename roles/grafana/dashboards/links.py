@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models.dashboard import DashboardLink
 
 # What Grafana fills in: the label of the series, or the cell of the table, that was clicked.
 OF_SERIES: Final = {name: f"${{__field.labels.{name}}}" for name in ("namespace", "pod", "node", "app")}
-OF_LINE: Final = {name: f"${{__data.fields.{name}}}" for name in ("namespace", "pod", "node", "app", "alertname")}
+OF_LINE: Final = {name: f"${{__data.fields.{name}}}" for name in ("namespace", "pod", "node", "app", "dashboard")}
 # A variable's value for everything; encoded, so that it isn't taken for a variable itself.
 EVERY: Final = "%24__all"
 LOGS: Final = "logs"
@@ -35,7 +35,8 @@ def to(uid: str, title: str, variables: Mapping[str, str]) -> Link:
 
 def logs(namespace: str = EVERY, pod: str = EVERY, *, search: str = "", title: str = "Log lines") -> Link:
     """Return a link to the log lines of a place; `search` is a regular expression that they contain."""
-    more = {"search": quote(search)} if search else {}
+    # Grafana fills in no variable that is encoded.
+    more = {"search": quote(search, safe="${}")} if search else {}
     return to(LOGS, title, {"namespace": namespace, "pod": pod, **more})
 
 

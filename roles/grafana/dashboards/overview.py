@@ -12,6 +12,10 @@ _ERRORS = 'sum(rate(django_http_responses_total_by_status_view_method_total{stat
 _ALL = "sum(rate(django_http_responses_total_by_status_view_method_total[5m]))"
 
 
+# What is of no namespace is of all, for the links: that is how an address says it.
+_FIRING = 'ALERTS{alertstate="firing", alertname!="Watchdog"}'
+
+
 def _more(uid: str, title: str) -> Link:
     return to(uid, title, {})
 
@@ -155,10 +159,14 @@ def overview() -> dict[str, Any]:
                     "Alerts that fire",
                     "none",
                     "Critical ones first: the runbook of each stands in its message; a line's links lead to "
-                    "the logs of its place.",
-                    [Query('ALERTS{alertstate="firing", alertname!="Watchdog"}')],
-                    [logs(OF_LINE["namespace"], title="Log lines of the namespace"), *_pod_of_line()],
-                    columns=["severity", "alertname", "namespace", "pod", "node"],
+                    "the dashboard that shows why, and to the logs of its place.",
+                    [Query(f'label_replace({_FIRING}, "namespace", "$$__all", "namespace", "")')],
+                    [
+                        to(OF_LINE["dashboard"], "The dashboard of this alert", {"namespace": OF_LINE["namespace"]}),
+                        logs(OF_LINE["namespace"], title="Log lines of the namespace"),
+                        *_pod_of_line(),
+                    ],
+                    columns=["severity", "alertname", "namespace", "pod", "node", "dashboard"],
                     width=12,
                 ),
                 graph(

@@ -1,5 +1,7 @@
 """What the alert drill runs: tells a figure that fires the alert AlertDrill, and prints each alert that comes back.
 
+Two lines each: the alert's name, the drill's, firing or resolved; then the same with all labels, as JSON.
+
 The figure carries the drill's name, so that nobody takes an older alert for this one's.
 """
 
@@ -19,11 +21,12 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(f'# TYPE exchange_alert_drill gauge\nexchange_alert_drill{{drill="{NAME}"}} 1\n')
 
     def do_POST(self) -> None:
-        """Print each alert that arrives: its name, its drill's, and whether it fires."""
+        """Print each alert that arrives."""
         told = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         for alert in told.get("alerts", []):
             labels = alert["labels"]
             sys.stdout.write(f"{labels.get('alertname')} {labels.get('drill')} {alert['status']}\n")
+            sys.stdout.write(json.dumps({**labels, "status": alert["status"]}) + "\n")
             sys.stdout.flush()
         self.answer("")
 
