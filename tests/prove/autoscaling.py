@@ -178,6 +178,7 @@ def main() -> int:
     os.environ["ANSIBLE_FORCE_COLOR"] = "0"
     folder = RESULTS.parent / "autoscaling"
     folder.mkdir(parents=True, exist_ok=True)
+    kind.refuse_existing()
     docker.ensure()
     kind.up(CLUSTER)
     kind.load(CLUSTER, ["metrics_server"])
