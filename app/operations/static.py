@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Max
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -43,7 +44,11 @@ def static_of_other_version(_request: HttpRequest, name: str) -> HttpResponse:
 
 
 def publish(files: Mapping[str, bytes]) -> tuple[int, int]:
-    """Keep a version's files, and forget those that newer versions have not had for KEPT.
+    """Keep a version's files, and forget those that newer versions have not had for long.
+
+    A version that another one could not replace serves on, perhaps for months, with files that count as superseded
+    since the first attempt; and they are needed when the next attempts begin. So KEPT is counted back from the last
+    time at which any were superseded, attempts of the last KEPT left aside.
 
     Returns:
         How many are new, and how many are forgotten.
@@ -56,5 +61,7 @@ def publish(files: Mapping[str, bytes]) -> tuple[int, int]:
         StaticFile.objects.bulk_create(new, ignore_conflicts=True, batch_size=50)
         StaticFile.objects.filter(name__in=files).update(superseded_at=None)
         StaticFile.objects.exclude(name__in=files).filter(superseded_at=None).update(superseded_at=now)
-        forgotten, _ = StaticFile.objects.filter(superseded_at__lt=now - KEPT).delete()
+        old = StaticFile.objects.filter(superseded_at__lt=now - KEPT)
+        last = old.aggregate(last=Max("superseded_at"))["last"] or now
+        forgotten, _ = old.filter(superseded_at__lt=last - KEPT).delete()
     return len(new), forgotten

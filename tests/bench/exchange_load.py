@@ -34,13 +34,13 @@ UNUSED = {
 
 
 @contextlib.contextmanager
-def trading(cluster: Cluster, folder: Path, orders_per_second: float) -> Iterator[None]:
+def trading(cluster: Cluster, folder: Path, orders_per_second: float, address: str = "") -> Iterator[None]:
     """Let traders trade; afterwards compare their record with the database, and keep both in load-*.
 
     Raises:
         Failure: the load didn't begin, or what it was told isn't what the database holds.
     """
-    with load(cluster, folder, orders_per_second) as record:
+    with load(cluster, folder, orders_per_second, address) as record:
         yield
     verdict, books = verified(cluster, record.read_text())
     (folder / "load-verdict.json").write_text(verdict)
@@ -59,8 +59,10 @@ def verified(cluster: Cluster, record: str) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def load(cluster: Cluster, folder: Path, orders_per_second: float) -> Iterator[Path]:
+def load(cluster: Cluster, folder: Path, orders_per_second: float, address: str = "") -> Iterator[Path]:
     """Let traders trade over the ingress while the block runs; yields the file of their record.
+
+    `address` is where an ingress is, if not where the cluster has its own.
 
     Raises:
         Failure: the load didn't begin, or ended by itself.
@@ -85,7 +87,7 @@ def load(cluster: Cluster, folder: Path, orders_per_second: float) -> Iterator[P
     ]
     command += [
         "--address",
-        cluster.address,
+        address or cluster.address,
         "--ca-file",
         str(ca),
         "--tokens",

@@ -202,6 +202,16 @@ def up(cluster: Cluster) -> None:
     describe(cluster, str(cluster.kubeconfig), cluster.context)
 
 
+def refuse_existing() -> None:
+    """Refuse an existing cluster: what calls this reaches one that kind made, and plays would reach the other.
+
+    Raises:
+        Failure: TEST_KUBECONFIG names one.
+    """
+    if existing := os.environ.get("TEST_KUBECONFIG"):
+        raise Failure(f"TEST_KUBECONFIG names {existing}: this needs a kind cluster of its own; unset it")
+
+
 def create(cluster: Cluster) -> None:
     """Create the cluster with kind and finish what kind leaves to us without upstream images."""
     upstream = images.registry_reachable()

@@ -107,6 +107,11 @@ def streams(per_second: float, cookie: str) -> list[Stream]:
     ]
 
 
+def stream_names(wanted: Sequence[Stream]) -> list[str]:
+    """Return what a record calls the requests of streams, and those of what their pages link to."""
+    return [*(one.name for one in wanted), *(f"{one.name}, linked" for one in wanted if one.linked)]
+
+
 def authority(cluster: Cluster, folder: Path) -> Path:
     """Return the file with the CA that signed the ingress's certificate."""
     path = folder / "load-ca.crt"
@@ -140,13 +145,15 @@ def steady(
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "tests")}
     with record.with_suffix(".log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    deadline = time.monotonic() + 30
-    while process.poll() is None and (not record.exists() or record.read_text().count("\n") < 2):
-        if time.monotonic() > deadline:
-            process.kill()
-            raise Failure(f"the load has no answer after 30 s: see {record.with_suffix('.log')}")
-        time.sleep(0.1)
     try:
+        deadline = time.monotonic() + 30
+        while not record.exists() or record.read_text().count("\n") < 2:
+            if process.poll() is not None:
+                raise Failure(f"the load ended at once with {process.returncode}: see {record.with_suffix('.log')}")
+            if time.monotonic() > deadline:
+                process.kill()
+                raise Failure(f"the load has no answer after 30 s: see {record.with_suffix('.log')}")
+            time.sleep(0.1)
         yield
     finally:
         ended = process.poll()

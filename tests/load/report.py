@@ -10,6 +10,9 @@ from typing import Any
 
 from load.steady import OK, Result
 
+# What becomes of a request whose server dies: the ingress says so, or has begun to answer and can only hang up.
+LOST = {"dropped", "status 502", "status 504"}
+
 
 @dataclass(frozen=True)
 class Span:
@@ -56,20 +59,32 @@ def within(results: Iterable[Result], span: Span) -> list[Result]:
     return [one for one in results if span.begin <= one.due < span.end]
 
 
+def began(one: Result) -> float:
+    """Return when a request began, in Unix seconds."""
+    return one.due + one.late
+
+
+def ended(one: Result) -> float:
+    """Return when a request had ended, in Unix seconds."""
+    return one.due + one.seconds
+
+
 def failures(results: Iterable[Result]) -> list[Result]:
     """Return the requests that failed, in the order of time."""
     return sorted((one for one in results if one.outcome != OK), key=lambda one: one.due)
 
 
-def not_in_flight(failed: Iterable[Result], kills: Sequence[Span]) -> list[Result]:
-    """Return the failed requests that weren't under way while something was killed.
+def unexplained(results: Sequence[Result], kills: Sequence[Span]) -> list[Result]:
+    """Return the failed requests that no kill explains, in the order of time.
 
-    A kill happens at some moment of its span. A request was under way then if it had begun by the span's end and had
-    not ended before its begin.
+    A kill happens at some moment of its span. It explains that a request lost its connection that had begun by the
+    span's end and had not ended before its begin: of as many as were under way at once, and of no more.
     """
-
-    def under_way(one: Result, kill: Span) -> bool:
-        began, ended = one.due + one.late, one.due + one.seconds
-        return began <= kill.end and ended >= kill.begin
-
-    return [one for one in failed if not any(under_way(one, kill) for kill in kills)]
+    explained: set[Result] = set()
+    for kill in kills:
+        near = [one for one in results if began(one) <= kill.end and ended(one) >= kill.begin]
+        # More of them than before only ever since another one has begun.
+        moments = {max(kill.begin, began(one)) for one in near}
+        most = max((sum(began(one) <= at <= ended(one) for one in near) for at in moments), default=0)
+        explained.update([one for one in failures(near) if one.outcome in LOST][:most])
+    return [one for one in failures(results) if one not in explained]

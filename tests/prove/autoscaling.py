@@ -52,6 +52,9 @@ VARIABLES: dict[str, Any] = {
 # The autoscaler takes a tenth more for nothing.
 CROSSED_PERCENT = 1.1 * SCALING["cpu_percent"]
 UP_SECONDS = 60
+SAMPLE_SECONDS = 2.0
+# A busy API may leave one call without an answer. After so many in a row nobody knows what the autoscaler did.
+MISSES = 10
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,21 @@ def sample() -> Sample:
 
 @contextmanager
 def watching(samples: list[Sample]) -> Iterator[None]:
-    """Take samples while the block runs."""
+    """Take samples while the block runs.
+
+    Raises:
+        Failure: none could be taken, MISSES times in a row.
+    """
     done = threading.Event()
+    missed: list[Failure] = []
 
     def watch() -> None:
-        while not done.wait(2):
-            samples.append(sample())
+        while not done.wait(SAMPLE_SECONDS) and len(missed) < MISSES:
+            try:
+                samples.append(sample())
+                missed.clear()
+            except Failure as failure:
+                missed.append(failure)
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -111,6 +123,8 @@ def watching(samples: list[Sample]) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+        if len(missed) == MISSES:
+            raise Failure(f"no sample could be taken any more: {missed[-1]}") from missed[-1]
 
 
 def eventually(what: str, seconds: float, condition: Callable[[], bool]) -> None:
@@ -178,6 +192,7 @@ def main() -> int:
     os.environ["ANSIBLE_FORCE_COLOR"] = "0"
     folder = RESULTS.parent / "autoscaling"
     folder.mkdir(parents=True, exist_ok=True)
+    kind.refuse_existing()
     docker.ensure()
     kind.up(CLUSTER)
     kind.load(CLUSTER, ["metrics_server"])
@@ -196,23 +211,27 @@ def main() -> int:
     samples: list[Sample] = []
     record = folder / "record.csv"
     trusted = exchange.authority(CLUSTER, folder)
-    with watching(samples):
-        with (
-            step(f"{RATE:g} requests a second until there are more pods", 60),
-            exchange.steady(
-                record, exchange.plain_streams(RATE), exchange.base_url(), address=CLUSTER.address, ca_file=trusted
-            ),
-        ):
-            eventually("more pods", 180, lambda: bool(samples) and samples[-1].wanted > SCALING["min_replicas"])
-            settled()
-            with step("site.yml in the middle", 60):
-                changed = site()
-        with step("No load, until there are as few pods as before", 180):
-            eventually("as few pods as before", 420, lambda: samples[-1].wanted == SCALING["min_replicas"])
-            time.sleep(60)
-    found, wrong = judge(samples, changed)
-    report = {**found, "load": figures(read(record)), "samples": [asdict(one) for one in samples], "wrong": wrong}
-    RESULTS.write_text(json.dumps(report, indent=1))
+    report: dict[str, Any] = {}
+    try:
+        with watching(samples):
+            with (
+                step(f"{RATE:g} requests a second until there are more pods", 60),
+                exchange.steady(
+                    record, exchange.plain_streams(RATE), exchange.base_url(), address=CLUSTER.address, ca_file=trusted
+                ),
+            ):
+                eventually("more pods", 180, lambda: bool(samples) and samples[-1].wanted > SCALING["min_replicas"])
+                settled()
+                with step("site.yml in the middle", 60):
+                    changed = site()
+            with step("No load, until there are as few pods as before", 180):
+                eventually("as few pods as before", 420, lambda: samples[-1].wanted == SCALING["min_replicas"])
+                time.sleep(60)
+        found, wrong = judge(samples, changed)
+        report |= {**found, "load": figures(read(record)), "wrong": wrong}
+    finally:
+        # Whatever went wrong, they say more of it than an error does.
+        RESULTS.write_text(json.dumps({**report, "samples": [asdict(one) for one in samples]}, indent=1))
     with step("The application as the inventory has it", 60):
         run(["ansible-playbook", "site.yml", *INVENTORY], cwd=PROJECT)
         exchange.unmount(CLUSTER)

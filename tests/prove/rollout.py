@@ -3,15 +3,16 @@
 For each operation a load at a constant rate goes through the ingress (tests/load): GET and POST, on new and on
 kept-alive HTTP/1.1 connections, requests of 5 s among them, pages with their static files, a session; nothing is sent
 twice, since a second try hides a loss. Beside it the exchange's own traders place orders. Where everything ends
-gracefully not one request may fail, and no trader may need a second try. Where pods are killed only requests that were
-under way may fail, and with one keyed retry no order is lost or doubled. Rollouts go on until REQUESTS were sent in all
-(200,000).
+gracefully not one request may fail, and no trader may need a second try, but when a drain takes an ingress pod: the
+connection that a trader had kept open goes with it. Where pods are killed only requests that were under way may lose
+their connection, and with one keyed retry no order is lost or doubled. Rollouts go on until REQUESTS (200,000) were
+sent in all, those beside kills not counted.
 
 Each operation begins and ends with a quiet stretch, for latencies before, during and after it. Results are kept in
-build/prove/rollout.json after each; a stopped campaign goes on from there. Each load's record lies beside it. CLUSTER
-names the cluster (test); RATE the requests per second (120), ORDERS those of the traders (5); OPERATIONS some of the
-operations; INGRESS_ADDRESS another address of the ingress; OTHER_TAG a tag of another version of the image that nodes
-can get, otherwise one is built.
+build/prove/rollout.json after each, with the commit; a stopped campaign goes on from those of its commit, and does
+again what went wrong. Each load's record lies beside it. CLUSTER names the cluster (test); RATE the requests per second
+(120), ORDERS those of the traders (5); OPERATIONS some of the operations; INGRESS_ADDRESS another address of the
+ingress; OTHER_TAG a tag of another version of the image that nodes can get, otherwise one is built.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +41,7 @@ from cluster.paths import tools
 from cluster.shell import Failure, fail, run, say, step
 from exchange_load import trading
 from load import exchange
-from load.report import Span, by_stream, failures, figures, not_in_flight, within
+from load.report import Span, by_stream, failures, figures, unexplained, within
 from load.steady import Result, read
 from under_load import CLUSTER, INVENTORY, primary, settled, tally
 
@@ -54,6 +54,14 @@ QUIET_SECONDS = 20
 ROLLOUTS, DELETIONS, KILLS = 10, 6, 3
 APP = ("-n", exchange.NAMESPACE)
 WEB = "app.kubernetes.io/name=exchange,app.kubernetes.io/component=web"
+INGRESS = "app.kubernetes.io/component=ingress-controller"
+# Puts the processes of a container but the first, and this shell, into "$@".
+WORKERS = 'for one in /proc/[0-9]*; do one=${one#/proc/}; [ $one = 1 ] || [ $one = $$ ] || set -- "$@" $one; done'
+# Kills them at once, and waits until they are gone, and their sockets with them; says the time before and after it. The
+# load has the same clock: nodes are containers of this machine.
+KILL = 'date +%s.%N; kill -KILL "$@"; for one; do while [ -d /proc/$one ]; do :; done; done; date +%s.%N'
+# How long a pod lives at most that is deleted by force: preStop and SIGTERM get a second or two each.
+FORCED_SECONDS = 5
 # A load that begins its requests later than this kept no rate.
 LATEST_MS = 1000
 # Another style sheet under another name, and not the first version's: as two builds are.
@@ -74,12 +82,9 @@ class Doing:
     tags: tuple[str, str]
     kills: list[Span] = field(default_factory=list)
 
-    @contextmanager
-    def killing(self) -> Iterator[None]:
-        """Note when something is killed."""
-        begin = time.time()
-        yield
-        self.kills.append(Span("kill", begin, time.time()))
+    def killed(self, begin: float, end: float) -> None:
+        """Note between which moments something was killed, in Unix seconds."""
+        self.kills.append(Span("kill", begin, end))
 
 
 def playbook(name: str, variables: dict[str, Any]) -> None:
@@ -126,12 +131,14 @@ def drain(_doing: Doing) -> dict[str, Any]:
     nodes = sorted({pod["spec"]["nodeName"] for pod in web_pods()} - {kubectl(CLUSTER, *where)})
     if not nodes:
         raise Failure("every web pod is on the primary's node: delete one of them, and start again")
+    there = ("-A", "-l", INGRESS, "--field-selector", f"spec.nodeName={nodes[0]}")
+    ingress_pods = kubectl(CLUSTER, "get", "pods", *there, "-o", "jsonpath={.items[*].metadata.name}").split()
     try:
         kubectl(CLUSTER, "drain", nodes[0], "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s")
     finally:
         kubectl(CLUSTER, "uncordon", nodes[0])
     settled()
-    return {"node": nodes[0]}
+    return {"node": nodes[0], "ingress_pods": ingress_pods}
 
 
 def delete(_doing: Doing) -> dict[str, Any]:
@@ -164,24 +171,34 @@ def certificate(_doing: Doing) -> dict[str, Any]:
     return {"served_after_seconds": round(time.monotonic() - begun, 1)}
 
 
+def served_addresses() -> list[str]:
+    """Return the pods' addresses that the Service knows, ready or not."""
+    slices = ("get", "endpointslices", "-l", "kubernetes.io/service-name=exchange-web")
+    return kubectl(CLUSTER, *APP, *slices, "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}").split()
+
+
 def kill_workers(doing: Doing) -> dict[str, Any]:
     """SIGKILL every process of a web pod but the first, which makes new ones."""
     for _ in range(KILLS):
         name = random.choice(web_pods())["metadata"]["name"]
-        with doing.killing():
-            # The kill doesn't hit who sends it.
-            kubectl(CLUSTER, *APP, "exec", name, "--", "sh", "-c", "kill -KILL -1")
+        said = kubectl(CLUSTER, *APP, "exec", name, "--", "sh", "-ec", f"{WORKERS}; {KILL}")
+        doing.killed(*map(float, said.split()))
         time.sleep(5)
         settled()
     return {"pods": KILLS}
 
 
 def kill_pods(doing: Doing) -> dict[str, Any]:
-    """Delete web pods without any grace."""
+    """Delete web pods by force, which leaves them about 3 s: they are killed at some moment of FORCED_SECONDS."""
     for _ in range(KILLS):
-        name = random.choice(web_pods())["metadata"]["name"]
-        with doing.killing():
-            kubectl(CLUSTER, *APP, "delete", "pod", name, "--grace-period=0", "--force")
+        pod = random.choice(web_pods())
+        begin = time.time()
+        kubectl(CLUSTER, *APP, "delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
+        while pod["status"]["podIP"] in served_addresses():
+            if time.time() > begin + 60:
+                raise Failure(f"{pod['metadata']['name']} is gone, and still in the Service's endpoints a minute later")
+            time.sleep(0.1)
+        doing.killed(begin, max(time.time(), begin + FORCED_SECONDS))
         time.sleep(5)
         settled()
     return {"pods": KILLS}
@@ -192,9 +209,9 @@ def kill_containers(doing: Doing) -> dict[str, Any]:
     for _ in range(KILLS):
         pod = random.choice(web_pods())
         container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-        script = f"grep -ls {container} /proc/[0-9]*/cgroup | cut -d/ -f3 | xargs kill -KILL"
-        with doing.killing():
-            run(["docker", "exec", pod["spec"]["nodeName"], "sh", "-c", script])
+        found = f"set -- $(grep -ls {container} /proc/[0-9]*/cgroup | cut -d/ -f3)"
+        said = run(["docker", "exec", pod["spec"]["nodeName"], "sh", "-ec", f"{found}; {KILL}"])
+        doing.killed(*map(float, said.split()))
         time.sleep(5)
         settled()
     return {"pods": KILLS}
@@ -218,6 +235,11 @@ OPERATIONS = {
     "kill_pods": Operation(kill_pods, 2),
     "kill_containers": Operation(kill_containers, 2),
 }
+
+
+def operation_of(name: str) -> Operation:
+    """Return what a trial's name means: rollouts/2 are rollouts again."""
+    return OPERATIONS[name.partition("/")[0]]
 
 
 def other_version() -> tuple[str, str]:
@@ -252,13 +274,18 @@ def prepare() -> tuple[str, str]:
     return tags
 
 
-def verdict(operation: Operation, trial: dict[str, Any], results: list[Result], kills: list[Span]) -> list[str]:
-    """Return what customers noticed, or why the figures can't be believed."""
-    unexplained = not_in_flight(failures(results), kills)
-    noticed = [f"{one.stream} at {one.due:.2f}, {one.seconds:.2f} s: {one.outcome}" for one in unexplained]
+def verdict(
+    operation: Operation, trial: dict[str, Any], results: list[Result], kills: list[Span], streams: Sequence[str]
+) -> list[str]:
+    """Return what customers noticed, or why the figures can't be believed; `streams` are what must have been asked."""
+    lost = unexplained(results, kills)
+    noticed = [f"{one.stream} at {one.due:.2f}, {one.seconds:.2f} s: {one.outcome}" for one in lost]
+    noticed += [f"{name}: was not asked for once" for name in streams if name not in trial["streams"]]
+    # A trader's connection to an ingress pod ends with it.
+    tries = 2 if trial["facts"].get("ingress_pods") else operation.tries
     most = max(map(int, trial["orders"]["by_tries"]), default=0)
-    if most > operation.tries:
-        noticed.append(f"orders: {trial['orders']['by_tries']} tries; expected at most {operation.tries}")
+    if most > tries:
+        noticed.append(f"orders: {trial['orders']['by_tries']} tries; expected at most {tries}")
     if trial["orders"]["server_errors"]:
         noticed.append(f"orders: {trial['orders']['server_errors']}")
     if trial["late_p99_ms"] > LATEST_MS:
@@ -266,15 +293,18 @@ def verdict(operation: Operation, trial: dict[str, Any], results: list[Result], 
     return noticed
 
 
-def attempt(name: str, tags: tuple[str, str]) -> dict[str, Any]:
+def attempt(name: str, tags: tuple[str, str], commit: str) -> dict[str, Any]:
     """Carry out one operation under load."""
-    operation = OPERATIONS[name.partition("/")[0]]
+    operation = operation_of(name)
     folder = RESULTS.parent / f"rollout-{name.replace('/', '-')}"
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "record.csv"
     doing = Doing(tags)
     settled()
-    with step(f"{name}, {RATE:g} requests and {ORDERS:g} orders a second beside"), trading(CLUSTER, folder, ORDERS):
+    with (
+        step(f"{name}, {RATE:g} requests and {ORDERS:g} orders a second beside"),
+        trading(CLUSTER, folder, ORDERS, ADDRESS),
+    ):
         wanted = exchange.streams(RATE, exchange.session(CLUSTER))
         trusted = exchange.authority(CLUSTER, folder)
         with exchange.steady(record, wanted, exchange.base_url(), address=ADDRESS, ca_file=trusted):
@@ -289,6 +319,7 @@ def attempt(name: str, tags: tuple[str, str]) -> dict[str, Any]:
     spans = [Span("before", 0, begin), Span("during", begin, end), Span("after", end, float("inf"))]
     trial: dict[str, Any] = {
         "operation": name,
+        "commit": commit,
         "at": datetime.fromtimestamp(begin, UTC).isoformat(timespec="seconds"),
         "seconds": round(end - begin, 1),
         "facts": facts,
@@ -300,7 +331,7 @@ def attempt(name: str, tags: tuple[str, str]) -> dict[str, Any]:
         "orders": tally(traders),
         "acknowledged_and_stored": json.loads((folder / "load-verdict.json").read_text()),
     }
-    return trial | {"noticed": verdict(operation, trial, results, doing.kills)}
+    return trial | {"noticed": verdict(operation, trial, results, doing.kills, exchange.stream_names(wanted))}
 
 
 def table(trials: list[dict[str, Any]]) -> list[str]:
@@ -320,45 +351,61 @@ def table(trials: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def counted(found: list[dict[str, Any]]) -> int:
+    """Return how many requests were sent of which none may fail, and none has."""
+    return sum(one["requests"] for one in found if operation_of(one["operation"]).tries == 1 and not one["noticed"])
+
+
 def names(found: list[dict[str, Any]], chosen: list[str]) -> Iterator[str]:
-    """Yield what is missing: each operation once, then rollouts until there were requests enough."""
-    done = {one["operation"] for one in found}
-    yield from (name for name in chosen if name not in done)
+    """Yield what is missing or went wrong: each operation once, then rollouts until there were requests enough.
+
+    `found` is what has been done so far, and gets what is done meanwhile. A further rollout that goes wrong is the
+    last one.
+    """
+
+    def well(name: str) -> bool:
+        return any(one["operation"] == name and not one["noticed"] for one in found)
+
+    yield from (name for name in chosen if not well(name))
     number = 2
-    while "rollouts" in chosen and sum(one["requests"] for one in found) < REQUESTS:
-        if f"rollouts/{number}" not in done:
-            yield f"rollouts/{number}"
+    while "rollouts" in chosen and counted(found) < REQUESTS:
+        if not well(name := f"rollouts/{number}"):
+            yield name
+            if not well(name):
+                return
         number += 1
 
 
 def main() -> int:
     """Run what is missing; return 1 if customers noticed anything."""
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    found: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    commit = run(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], cwd=PROJECT).strip()
+    kept: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    found = [one for one in kept if one.get("commit") == commit]
+    others = [one for one in kept if one.get("commit") != commit]
     chosen = os.environ["OPERATIONS"].split(",") if os.environ.get("OPERATIONS") else list(OPERATIONS)
     if unknown := set(chosen) - set(OPERATIONS):
         raise Failure(f"OPERATIONS: {', '.join(sorted(unknown))}: expected some of {', '.join(OPERATIONS)}")
     os.environ["PATH"] = f"{PROJECT}/.venv/bin:{os.environ['PATH']}"
     os.environ["ANSIBLE_FORCE_COLOR"] = "0"
+    kind.refuse_existing()
     docker.ensure()
     kind.up(CLUSTER)
     tags = prepare()
     for name in names(found, chosen):
-        trial = attempt(name, tags)
-        found.append(trial)
-        RESULTS.write_text(json.dumps(found, indent=1))
+        trial = attempt(name, tags, commit)
+        found[:] = [*(one for one in found if one["operation"] != name), trial]
+        RESULTS.write_text(json.dumps([*others, *found], indent=1))
         for line in trial["noticed"][:20]:
             say(f"    NOTICED: {line}")
     with step("The application as the inventory has it", 60):
         playbook("site", {"exchange_app_image_tag": tags[0]})
         exchange.unmount(CLUSTER)
-    total = sum(one["requests"] for one in found)
     noticed = sum(len(one["noticed"]) for one in found)
-    say(
-        "\n".join(
-            ["", *table(found), "", f"{total} requests at {RATE:g} a second; {noticed} things noticed: {RESULTS}"]
-        )
+    total = (
+        f"{counted(found)} requests at {RATE:g} a second of which none may fail; {noticed} things noticed: {RESULTS}"
     )
+    say("\n".join(["", *table(found), "", total]))
     return 1 if noticed else 0
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.management import CommandError, call_command
+from django.db.models import F
 from django.test import Client, override_settings
-from django.utils import timezone
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 from operations.models import StaticFile
@@ -17,7 +17,13 @@ from operations.static import KEPT, publish
 
 STYLE = "css/exchange.0123456789ab.css"
 OTHER = "js/exchange.ba9876543210.js"
+THIRD, FOURTH = "css/exchange.00112233aabb.css", "css/exchange.44556677ccdd.css"
 pytestmark = pytest.mark.django_db
+
+
+def time_goes_by(time: timedelta) -> None:
+    """Let everything have happened earlier by so much."""
+    StaticFile.objects.update(superseded_at=F("superseded_at") - time)
 
 
 def test_a_file_of_another_version_is_served_for_ever() -> None:
@@ -45,17 +51,28 @@ def test_files_of_former_versions_are_kept_for_a_while() -> None:
     assert publish({STYLE: b"a"}) == (0, 0)
     assert publish({OTHER: b"b"}) == (1, 0)
     assert [one.name for one in StaticFile.objects.filter(superseded_at=None)] == [OTHER]
-    StaticFile.objects.filter(name=STYLE).update(superseded_at=timezone.now() - KEPT - timedelta(seconds=1))
-    assert publish({OTHER: b"b"}) == (0, 1)
-    assert [one.name for one in StaticFile.objects.all()] == [OTHER]
+    time_goes_by(KEPT)
+    assert publish({THIRD: b"c"}) == (1, 0)
+    time_goes_by(KEPT + timedelta(seconds=1))
+    assert publish({THIRD: b"c"}) == (0, 1)
+    assert {one.name for one in StaticFile.objects.all()} == {OTHER, THIRD}
+
+
+def test_a_version_that_serves_on_has_its_files_when_the_next_ones_are_rolled_out() -> None:
+    publish({STYLE: b"it serves"})
+    for name in (OTHER, THIRD):
+        publish({name: b"its release failed, or was taken back"})
+    time_goes_by(2 * KEPT)
+    for name in (FOURTH, FOURTH, OTHER):
+        publish({name: b"failed again, once more, the right one"})
+        assert StaticFile.objects.filter(name=STYLE).exists()
 
 
 def test_a_version_that_comes_back_is_the_newest_again() -> None:
     for name in (STYLE, OTHER, STYLE):
         publish({name: b"x"})
-    StaticFile.objects.filter(name=OTHER).update(superseded_at=timezone.now() - 2 * KEPT)
-    assert publish({STYLE: b"x"}) == (0, 1)
-    assert StaticFile.objects.get().superseded_at is None
+    assert StaticFile.objects.get(name=STYLE).superseded_at is None
+    assert StaticFile.objects.get(name=OTHER).superseded_at is not None
 
 
 def test_the_command_publishes_what_was_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,8 +246,11 @@ def test_a_kept_entrypoint_tcp_probes_and_seeded_directories() -> None:
 def test_the_autoscaler_owns_the_number_of_replicas() -> None:
     objects = example("maximal.yaml")
     assert "replicas" not in find(objects, "Deployment", "second-web")["spec"]
-    target = find(objects, "HorizontalPodAutoscaler", "second-web")["spec"]["scaleTargetRef"]
+    autoscaler = find(objects, "HorizontalPodAutoscaler", "second-web")
+    target = autoscaler["spec"]["scaleTargetRef"]
     assert target == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "second-web"}
+    # Else KEDA's webhook refuses the ScaledObject that is to follow it.
+    assert autoscaler["metadata"]["annotations"] == {"validations.keda.sh/hpa-ownership": "false"}
     assert find(example("default"), "Deployment", "shop-web")["spec"]["replicas"] == 2
 
 

@@ -120,6 +120,21 @@ def test_the_stand_in_runs_the_image_that_is_built_and_listens_where_kind_forwar
     assert {port["nodePort"] for port in service["spec"]["ports"]} == {30080, 30443}
 
 
+def test_the_stand_in_asks_another_pod_by_a_middleware_that_it_has() -> None:
+    items = {
+        item["kind"]: item for item in yaml.safe_load_all((HERE / "manifests" / "traefik-standin.yaml").read_text())
+    }
+    pod = items["Deployment"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    options = dict(argument.removeprefix("--").split("=", 1) for argument in container["args"])
+    [mount], [volume] = container["volumeMounts"], pod["volumes"]
+    assert volume == {"name": mount["name"], "configMap": {"name": items["ConfigMap"]["metadata"]["name"]}}
+    name = options["providers.file.filename"].removeprefix(f"{mount['mountPath']}/")
+    middlewares = yaml.safe_load(items["ConfigMap"]["data"][name])["http"]["middlewares"]
+    # Traefik answers 404 to everything if it can't find one.
+    assert options["entrypoints.websecure.http.middlewares"].removesuffix("@file") in middlewares
+
+
 @pytest.mark.parametrize("upstream", [True, False])
 def test_kubelets_ask_the_cluster_for_their_certificates(*, upstream: bool) -> None:
     [patch] = kind_config(CLUSTERS["test"], upstream=upstream)["kubeadmConfigPatches"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from load.report import Span, by_stream, failures, figures, not_in_flight, percentile, within
+from load.report import Span, by_stream, failures, figures, percentile, unexplained, within
 from load.steady import OK, Result
 
 
@@ -38,6 +38,9 @@ def test_streams_and_spans_are_told_apart() -> None:
     assert [one.due for one in failures(reversed(results))] == [3]
 
 
+KILL = Span("kill", 100, 100.2)
+
+
 @pytest.mark.parametrize(
     ("due", "seconds", "late", "allowed"),
     [
@@ -52,4 +55,29 @@ def test_only_what_was_under_way_at_a_kill_is_explained_by_it(
     due: float, seconds: float, late: float, *, allowed: bool
 ) -> None:
     one = result(due, seconds, "dropped", late=late)
-    assert not_in_flight([one], [Span("before", 10, 11), Span("kill", 100, 100.2)]) == ([] if allowed else [one])
+    assert unexplained([one], [Span("before", 10, 11), KILL]) == ([] if allowed else [one])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "allowed"),
+    [
+        ("dropped", True),
+        ("status 502", True),
+        ("status 504", True),
+        ("status 500", False),
+        ("status 503", False),
+        ("status 404", False),
+        ("timeout", False),
+        ("no connection", False),
+    ],
+)
+def test_a_kill_explains_a_lost_connection_and_nothing_else(outcome: str, *, allowed: bool) -> None:
+    one = result(99.9, 0.3, outcome)
+    assert unexplained([one], [KILL]) == ([] if allowed else [one])
+
+
+def test_a_kill_explains_no_more_losses_than_there_were_requests_at_once() -> None:
+    answered, short = result(99.0, 2.0), [result(100.0 + number / 100, 0.005, "dropped") for number in range(5)]
+    assert unexplained([answered, *short], [KILL]) == short[2:]
+    assert unexplained([*short, result(99.0, 2.0, "dropped")], [KILL]) == short[1:]
+    assert unexplained(short, [KILL, Span("kill", 100.037, 100.2)]) == short[1:4]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+
 import pytest
+from cluster.shell import Failure
+from prove import autoscaling
 from prove.autoscaling import Sample, cores, judge, turns
 
 
@@ -46,3 +51,43 @@ def test_not_as_promised(rows: list[tuple[float, float | None, int]], changed: i
 )
 def test_cores(quantity: str, expected: float) -> None:
     assert cores(quantity) == pytest.approx(expected)
+
+
+def taking(misses: Iterator[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next sample be missing whenever it is so said, and any further one be there."""
+
+    def sample() -> Sample:
+        if next(misses, False):
+            raise Failure("no answer")
+        return Sample(1.0, None, 2, 2)
+
+    monkeypatch.setattr(autoscaling, "SAMPLE_SECONDS", 0.001)
+    monkeypatch.setattr(autoscaling, "sample", sample)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_a_sample_that_can_t_be_taken_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    misses = [*[True] * (autoscaling.MISSES - 1), False] * 2
+    taking(iter(misses), monkeypatch)
+    found: list[Sample] = []
+    with autoscaling.watching(found):
+        until(lambda: len(found) > 2)
+
+
+def test_many_in_a_row_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def always() -> Iterator[bool]:
+        while True:
+            asked.append("for a sample")
+            yield True
+
+    taking(always(), monkeypatch)
+    with pytest.raises(Failure, match="no sample could be taken any more: no answer"), autoscaling.watching([]):
+        until(lambda: len(asked) == autoscaling.MISSES)
