@@ -125,6 +125,18 @@ def test_a_merge_deploys(checkout: Path) -> None:
     assert not [name for name in found if name.startswith("sign-")]
 
 
+def test_the_last_release_is_upgraded_by_a_click_and_beside_no_other_cluster(
+    checkout: Path, expanded: dict[str, Any]
+) -> None:
+    assert jobs(checkout, **BRANCH)["upgrade"] == "manual"
+    job = expanded["upgrade"]
+    assert job["rules"][0]["allow_failure"]
+    assert job["resource_group"] == expanded["molecule"]["resource_group"]
+    assert job["tags"] == expanded["molecule"]["tags"]
+    # The tags, by which the last release is found.
+    assert job["variables"]["GIT_DEPTH"] in {0, "0"}
+
+
 def test_production_waits_for_nobody_if_that_is_wanted(checkout: Path) -> None:
     assert jobs(checkout, AUTO_PRODUCTION="true", **BRANCH)["production"] == "on_success"
 
