@@ -7,7 +7,7 @@ CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help dashboards demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test bench-rollout surveys lint-migrations
+.PHONY: help dashboards demo test prove coverage bench bench-app bench-backup bench-failover images doctor venv lint lint-python lint-ansible unit molecule clean cluster-up cluster-down cluster-up-test cluster-down-test bench-rollout surveys lint-migrations upgrade
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -95,6 +95,9 @@ bench-observability: venv ## What metrics and logs cost at rest, and how soon a 
 
 bench-rollout: venv ## Latencies around a rollout, and what the ingress adds (needs the demo's cluster; TRIALS, RATE)
 	@$(BIN)/python tests/bench/rollout.py
+
+upgrade: venv doctor ## The last release becomes this one under load, on Molecule's cluster (PREVIOUS, RATE, ORDERS)
+	@$(BIN)/python tests/prove/upgrade.py
 
 prove: venv ## The long campaign: resumable, hours; raw results in build/prove
 	@$(BIN)/python tests/prove/run.py

@@ -5,6 +5,8 @@
 #   NAMESPACE     of the application (exchange)
 #   RELEASE       Helm's name of it (exchange)
 # shellcheck shell=bash
+# Without it a question that fails inside $(…) looks as if there were nothing.
+shopt -s inherit_errexit
 NAMESPACE=${NAMESPACE:-exchange}
 RELEASE=${RELEASE:-exchange}
 TIMEOUT_SECONDS=${TIMEOUT_SECONDS:-600}
@@ -12,18 +14,32 @@ TIMEOUT_SECONDS=${TIMEOUT_SECONDS:-600}
 helm() { command "${HELM:-helm}" ${KUBE_CONTEXT:+--kube-context "$KUBE_CONTEXT"} --namespace "$NAMESPACE" "$@"; }
 kubectl() { command "${KUBECTL:-kubectl}" ${KUBE_CONTEXT:+--context "$KUBE_CONTEXT"} --namespace "$NAMESPACE" "$@"; }
 
-# The newest of Helm's revisions, or of those that have a status (deployed, superseded, failed); 0 if there is none.
+# Ask which revisions Helm has: lines "NUMBER STATUS" in $revisions. Nothing is a good answer; none is not, and leaves the
+# reason there.
+read_revisions() {
+  revisions=$(kubectl get secrets --selector="owner=helm,name=$RELEASE" \
+    --output=jsonpath='{range .items[*]}{.metadata.labels.version}{" "}{.metadata.labels.status}{"\n"}{end}' 2>&1)
+}
+
+# The newest of $revisions, or of those whose status matches (deployed, superseded, failed, ...); 0 if there is none.
 newest_revision() {
-  local found
-  found=$(kubectl get secrets --selector="owner=helm,name=$RELEASE${1:+,status=$1}" \
-    --output=jsonpath='{range .items[*]}{.metadata.labels.version}{"\n"}{end}' | sort -n | tail -n 1)
-  echo "${found:-0}"
+  awk -v status="^(${1:-.*})$" '$1 ~ /^[0-9]+$/ && $2 ~ status && $1 + 0 > newest { newest = $1 + 0 }
+    END { print newest + 0 }' <<<"$revisions"
+}
+
+# End the script, since the cluster does not answer: why ($1, whose last line is said again), and what that means ($2).
+unanswered() {
+  echo "$1"
+  echo "FAILED: no answer about the release $RELEASE in the namespace $NAMESPACE: $(tail -n 1 <<<"$1"). $2."
+  exit 1
 }
 
 # Revisions that were in service and were not given up, oldest first; the last one is in service now. What a rollback left
 # behind was given up: a version that failed its smoke test is never gone back to.
 revisions_in_service() {
-  helm history "$RELEASE" --max 256 | awk -F '\t' '
+  local history
+  history=$(helm history "$RELEASE" --max 256) || return
+  awk -F '\t' '
     { gsub(/ /, "", $1); gsub(/ /, "", $3) }
     $3 != "deployed" && $3 != "superseded" { next }
     $NF ~ /^Rollback to [0-9]+/ {
@@ -32,12 +48,26 @@ revisions_in_service() {
       if (count > 0) { kept[count] = $1; next }
     }
     { kept[++count] = $1 }
-    END { for (one = 1; one <= count; one++) print kept[one] }'
+    END { for (one = 1; one <= count; one++) print kept[one] }' <<<"$history"
 }
 
 # The image tag of one of Helm's revisions.
 tag_of() {
   helm get values "$RELEASE" --revision "$1" --output json | sed -n 's/.*"image":{[^}]*"tag":"\([^"]*\)".*/\1/p'
+}
+
+# Names of the values that differ between two of Helm's revisions, in one line; but for the image.
+settings_between() {
+  local one other
+  one=$(helm get values "$RELEASE" --revision "$1" --output yaml) || return
+  other=$(helm get values "$RELEASE" --revision "$2" --output yaml) || return
+  # What begins at the margin and is no list's item is a name; what follows is its value.
+  awk '
+    FNR == 1 { file++ }
+    /^[^ #{-][^ ]*:/ { name = $0; sub(/:.*/, "", name); seen[name] }
+    { value[file, name] = value[file, name] $0 "\n" }
+    END { for (name in seen) if (name != "image" && value[1, name] != value[2, name]) print name }
+  ' <(echo "$one") <(echo "$other") | sort | paste -sd " "
 }
 
 # The image that the web pods should run.

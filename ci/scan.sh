@@ -7,7 +7,7 @@
 #   SCAN_FAIL_ON  negligible, low, medium, high or critical (high)
 set -eu
 name=${1:?usage: ci/scan.sh NAME}
-"$(dirname "$0")/login.sh"
+sh "$(dirname "$0")/login.sh" # Grype's image has no /bin/sh
 grype=$(command -v grype || echo /grype)
 "$grype" "registry:$(cat "build/ci/$name.image")" --only-fixed --fail-on "${SCAN_FAIL_ON:-high}" \
   --output table --output "cyclonedx-json=build/ci/$name.cdx.json"

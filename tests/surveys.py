@@ -31,11 +31,12 @@ def options() -> dict[str, Any]:
 
 
 def generated() -> dict[str, str]:
-    """Return each survey's file: name -> content."""
+    """Return each survey's file: name -> content; none for a template that asks for nothing."""
     known = options()
     return {
         f"{name}.json": json.dumps(surveys.survey(template["asks"], known), indent=2, ensure_ascii=False) + "\n"
         for name, template in load(FILES / "templates.yml").items()
+        if template["asks"]
     }
 
 

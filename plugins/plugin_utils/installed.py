@@ -36,22 +36,37 @@ class Api:
 
 
 def kinds(api: Api) -> tuple[list[Object], list[str]]:
-    """Return every kind whose objects can be listed and deleted, once, and what the API doesn't tell about."""
-    groups = [f"/apis/{group['preferredVersion']['groupVersion']}" for group in api.get("/apis")["groups"]]
+    """Return every kind whose objects can be listed and deleted, once, and what the API doesn't tell about.
+
+    Each in the version that its group prefers, or else in the first that serves it: what is young is often served in an
+    alpha version alone.
+    """
     found, unseen = [], []
-    for root in ["/api/v1", *groups]:
-        version = root.removeprefix("/apis/").removeprefix("/api/")
-        try:
-            resources = api.get(root)["resources"]
-        except ApiException as error:
-            unseen.append(f"kinds of {version} ({error.status} {error.reason})")
-            continue
-        found += [
-            {"root": root, "apiVersion": version, **resource}
-            for resource in resources
-            if "/" not in resource["name"] and {"list", "delete"} <= set(resource.get("verbs") or [])
-        ]
+    for roots in [["/api/v1"], *map(_roots, api.get("/apis")["groups"])]:
+        known: set[str] = set()
+        for root in roots:
+            version = root.removeprefix("/apis/").removeprefix("/api/")
+            try:
+                resources = api.get(root)["resources"]
+            except ApiException as error:
+                unseen.append(f"kinds of {version} ({error.status} {error.reason})")
+                continue
+            new = [
+                {"root": root, "apiVersion": version, **resource}
+                for resource in resources
+                if "/" not in resource["name"]
+                and resource["name"] not in known
+                and {"list", "delete"} <= set(resource.get("verbs") or [])
+            ]
+            known |= {resource["name"] for resource in new}
+            found += new
     return found, unseen
+
+
+def _roots(group: Mapping[str, Any]) -> list[str]:
+    """Return the paths of a group's versions, the preferred one first."""
+    versions = [group["preferredVersion"], *group["versions"]]
+    return list(dict.fromkeys(f"/apis/{version['groupVersion']}" for version in versions))
 
 
 def summary(item: Mapping[str, Any], kind: Mapping[str, Any]) -> Object:

@@ -216,6 +216,7 @@ def release(credentials: Path, variables: dict[str, Any], script: str, *argument
         "HELM": variables["exchange_app_helm_binary"],
         "KUBECTL": shutil.which("kubectl") or str(tools() / "kubectl"),
         "TIMEOUT_SECONDS": str(seconds),
+        "SMOKE": "none",
     }
     result = subprocess.run(
         [str(PROJECT / "ci" / script), *arguments],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -43,48 +43,85 @@ def selected(item: Object, selector: str, *, dotted: bool = True) -> bool:
     return True
 
 
+def answer(
+    objects: Sequence[Object], logs: Mapping[tuple[str, str], str], path: str, query: dict[str, list[str]]
+) -> str | None:
+    """Return what the API answers to GET, if there is such a thing."""
+    if found := discovery(path):
+        return json.dumps(found)
+    for kind, plural in PLURALS.items():
+        folder = f"/api/v1/namespaces/{NAMESPACE}/{plural}"
+        items = [item for item in objects if item["kind"] == kind]
+        if path == folder:
+            chosen = [
+                item
+                for item in items
+                if selected(item, query.get("fieldSelector", [""])[0])
+                and selected(item["metadata"].get("labels", {}), query.get("labelSelector", [""])[0], dotted=False)
+            ]
+            return json.dumps({"apiVersion": "v1", "kind": f"{kind}List", "metadata": {}, "items": chosen})
+        for item in items:
+            name = item["metadata"]["name"]
+            if path == f"{folder}/{name}":
+                return json.dumps(item)
+            if path == f"{folder}/{name}/log":
+                return logs.get((name, query.get("container", [""])[0]))
+    return None
+
+
+class Handler(BaseHTTPRequestHandler):
+    """How the API says something."""
+
+    def say(self, code: int, text: str, kind: str = "application/json") -> None:
+        """Answer with a text."""
+        content = text.encode()
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def fail(self, code: int, reason: str) -> None:
+        """Answer as the API does when it has nothing."""
+        status = {"apiVersion": "v1", "kind": "Status", "status": "Failure"}
+        self.say(code, json.dumps({**status, "code": code, "reason": reason, "message": reason}))
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name in the base class
+        """Say nothing in the tests' output."""
+        del format, args
+
+
 @contextmanager
-def serving(objects: Sequence[Object], logs: Mapping[tuple[str, str], str] | None = None) -> Iterator[str]:
-    """Serve objects, and logs by pod and container; yield the address."""
-    folders = {plural: f"/api/v1/namespaces/{NAMESPACE}/{plural}" for plural in PLURALS.values()}
+def serving(
+    objects: Sequence[Object],
+    logs: Mapping[tuple[str, str], str] | None = None,
+    refusing: Callable[[], bool] = lambda: False,
+) -> Iterator[str]:
+    """Serve, and yield the address.
 
-    def answer(path: str, query: dict[str, list[str]]) -> str | None:
-        if found := discovery(path):
-            return json.dumps(found)
-        for kind, plural in PLURALS.items():
-            items = [item for item in objects if item["kind"] == kind]
-            if path == folders[plural]:
-                chosen = [
-                    item
-                    for item in items
-                    if selected(item, query.get("fieldSelector", [""])[0])
-                    and selected(item["metadata"].get("labels", {}), query.get("labelSelector", [""])[0], dotted=False)
-                ]
-                return json.dumps({"apiVersion": "v1", "kind": f"{kind}List", "metadata": {}, "items": chosen})
-            for item in items:
-                name = item["metadata"]["name"]
-                if path == f"{folders[plural]}/{name}":
-                    return json.dumps(item)
-                if path == f"{folders[plural]}/{name}/log":
-                    return (logs or {}).get((name, query.get("container", [""])[0]))
-        return None
+    Args:
+        objects: what is there at first; what is posted comes to it.
+        logs: by pod and container.
+        refusing: says whether the token has ended by now.
+    """
+    there = list(objects)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Api(Handler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            found = answer(parts.path, parse_qs(parts.query))
-            failure = {"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 404, "message": "not there"}
-            content = (json.dumps(failure) if found is None else found).encode()
-            self.send_response(404 if found is None else 200)
-            self.send_header("Content-Type", "text/plain" if parts.path.endswith("/log") else "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            if refusing():
+                self.fail(401, "Unauthorized")
+            elif (found := answer(there, logs or {}, parts.path, parse_qs(parts.query))) is None:
+                self.fail(404, "NotFound")
+            else:
+                self.say(200, found, "text/plain" if parts.path.endswith("/log") else "application/json")
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name in the base class
-            del format, args
+        def do_POST(self) -> None:
+            text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            there.append(json.loads(text))
+            self.say(201, text)
 
-    with listening(Handler) as address:
+    with listening(Api) as address:
         yield address
 
 

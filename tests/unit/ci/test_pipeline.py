@@ -60,8 +60,13 @@ def jobs(checkout: Path, **variables: str) -> dict[str, str]:
     """Return the jobs that a pipeline has: name -> when."""
     result = local(checkout, "--list-json", **variables)
     assert result.returncode == 0, result.stderr
-    listed = json.loads(result.stdout[result.stdout.index("[\n") :])
-    return {job["name"]: job["when"] for job in listed if job["when"] != "never"}
+    return {job["name"]: job["when"] for job in listed(result.stdout) if job["when"] != "never"}
+
+
+def listed(output: str) -> list[dict[str, Any]]:
+    """Return the jobs that gitlab-ci-local lists, also those that don't run."""
+    found: list[dict[str, Any]] = json.loads(output[output.index("[\n") :])
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +125,18 @@ def test_a_merge_deploys(checkout: Path) -> None:
     assert not [name for name in found if name.startswith("sign-")]
 
 
+def test_the_last_release_is_upgraded_by_a_click_and_beside_no_other_cluster(
+    checkout: Path, expanded: dict[str, Any]
+) -> None:
+    assert jobs(checkout, **BRANCH)["upgrade"] == "manual"
+    job = expanded["upgrade"]
+    assert job["rules"][0]["allow_failure"]
+    assert job["resource_group"] == expanded["molecule"]["resource_group"]
+    assert job["tags"] == expanded["molecule"]["tags"]
+    # The tags, by which the last release is found.
+    assert job["variables"]["GIT_DEPTH"] in {0, "0"}
+
+
 def test_production_waits_for_nobody_if_that_is_wanted(checkout: Path) -> None:
     assert jobs(checkout, AUTO_PRODUCTION="true", **BRANCH)["production"] == "on_success"
 
@@ -131,6 +148,33 @@ def test_without_an_address_there_is_no_staging(checkout: Path) -> None:
 def test_with_a_key_images_are_signed(checkout: Path) -> None:
     found = jobs(checkout, COSIGN_PRIVATE_KEY="key", **BRANCH)
     assert {f"sign-{name}" for name in IMAGES} <= set(found)
+
+
+def test_with_the_pipeline_s_identity_images_are_signed_without_a_key(checkout: Path) -> None:
+    result = local(checkout, "--list-json", "--input", "sign=identity", **BRANCH)
+    assert result.returncode == 0, result.stderr
+    signing = {job["name"] for job in listed(result.stdout) if job["when"] == "on_success"}
+    assert {f"sign-{name}" for name in IMAGES} <= signing
+
+
+def test_what_stops_the_pipeline_is_an_input(checkout: Path) -> None:
+    result = local(checkout, "--preview", "--input", "scan_fail_on=low", **BRANCH)
+    assert result.returncode == 0, result.stderr
+    pipeline = yaml.safe_load(result.stdout)
+    assert {pipeline[f"scan-{name}"]["variables"]["SCAN_FAIL_ON"] for name in IMAGES} == {"low"}
+
+
+def test_a_push_does_not_cancel_what_an_earlier_one_has_to_deploy() -> None:
+    *_, pipeline = yaml.safe_load_all((PROJECT / ".gitlab-ci.yml").read_text())
+    rules = {rule["if"]: rule.get("auto_cancel") for rule in pipeline["workflow"]["rules"]}
+    assert rules["$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"] == {"on_new_commit": "none"}
+    assert rules['$CI_PIPELINE_SOURCE == "merge_request_event"'] is None
+
+
+def test_what_changes_a_cluster_is_a_deployment(expanded: dict[str, Any]) -> None:
+    environments = {name: job["environment"] for name, job in expanded.items() if "environment" in job}
+    only_looks = [name for name, environment in environments.items() if environment.get("action", "start") != "start"]
+    assert only_looks == ["platform-check"]
 
 
 def test_what_touches_production_does_so_one_after_the_other(expanded: dict[str, Any]) -> None:
@@ -156,6 +200,32 @@ def test_the_scanner_is_pinned_by_digest(expanded: dict[str, Any]) -> None:
     assert re.fullmatch(r"[^@]+:v[^@]+@sha256:[0-9a-f]{64}", images.pop())
 
 
+def test_the_scanner_s_image_needs_no_bin_sh(expanded: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "ci").mkdir()
+    for name in ("scan.sh", "login.sh"):
+        text = (PROJECT / "ci" / name).read_text()
+        (tmp_path / "ci" / name).write_text(text.replace("#!/bin/sh", "#!/there/is/no/sh", 1))
+        (tmp_path / "ci" / name).chmod(0o755)
+    (tmp_path / "build" / "ci").mkdir(parents=True)
+    (tmp_path / "build" / "ci" / "exchange.image").write_text("registry.example.org/exchange@sha256:1\n")
+    (tmp_path / "grype").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "grype").chmod(0o755)
+    (line,) = expanded["scan-exchange"]["script"]
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "CI_REGISTRY": "registry.example.org",
+        "CI_REGISTRY_USER": "ci",
+        "CI_REGISTRY_PASSWORD": "secret",
+    }
+    result = subprocess.run(
+        ["sh", "-ec", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("registry:registry.example.org/exchange@sha256:1 ")
+    assert "registry.example.org" in (tmp_path / ".docker" / "config.json").read_text()
+
+
 @cache
 def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
@@ -170,7 +240,8 @@ def test_jobs_only_call_make_targets_and_scripts(expanded: dict[str, Any]) -> No
     ]
     assert len(called) > 10
     for name, line in called:
-        program, *words = line.split()
+        # Where a script's first line names a shell that an image doesn't have.
+        program, *words = line.removeprefix("sh ").split()
         if program == "make":
             assert set(words) <= make_targets(), name
         else:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +18,27 @@ from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.helm_relea
 from cluster import gobuild
 from unit.charts.test_exchange import helm
 from unit.ci.api import kubeconfig, serving
+from unit.ci.test_explain import PULLING, pod
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "ci"
-# Helm, but for what would change the cluster: that is noted.
+# Helm, but for what would change the cluster: a rollback is noted, and an upgrade is what a test says.
 HELM = """#!/bin/sh
 for word in "$@"; do
-  if [ "$word" = rollback ]; then
-    echo "$*" >"$NOTED"
-    exit
-  fi
+  case $word in
+    rollback)
+      echo "$*" >"$NOTED"
+      exit "$ROLLBACK_CODE"
+      ;;
+    upgrade)
+      :
+      {upgrade}
+      ;;
+  esac
 done
 exec {helm} "$@"
 """
+# What Helm does first: it records that a revision is pending.
+BEGIN = 'curl --fail --silent --output /dev/null --data-binary "@$NEWER" "$SERVER/api/v1/namespaces/exchange/secrets"'
 # kubectl, but for the Deployment: the server has none.
 KUBECTL = """#!/bin/sh
 case "$*" in
@@ -39,8 +53,8 @@ Revision = tuple[int, str, str, str]
 FIRST, DONE = "Install complete", "Upgrade complete"
 
 
-def secret(revision: Revision) -> dict[str, Any]:
-    """Return a revision as Helm records it."""
+def secret(revision: Revision, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a revision as Helm records it, with settings beside its image."""
     number, tag, status, said = revision
     times = {"first_deployed": WHEN, "last_deployed": WHEN, "deleted": ""}
     content = {
@@ -49,7 +63,7 @@ def secret(revision: Revision) -> dict[str, Any]:
         "version": number,
         "info": {**times, "status": status, "description": said},
         "chart": {"metadata": {"name": "exchange", "version": "0.1.0", "apiVersion": "v2"}},
-        "config": {"image": {"digest": "", "pullSecrets": [], "tag": tag}, "web": {"tag": "none"}},
+        "config": {"image": {"digest": "", "pullSecrets": [], "tag": tag}, "web": {"tag": "none"}, **(settings or {})},
     }
     labels = {"owner": "helm", "name": "exchange", "status": status, "version": str(number)}
     return {
@@ -61,38 +75,92 @@ def secret(revision: Revision) -> dict[str, Any]:
     }
 
 
-def script(folder: Path, history: list[Revision], *words: str) -> tuple[int, str, str]:
-    """Run a script; return its exit code, its last line, and how it asked Helm to roll back, if it did."""
+@dataclass
+class Ran:
+    """What a script said last, and how it asked Helm to roll back, if it did."""
+
+    code: int
+    output: str
+    last: str
+    noted: str
+
+
+@contextmanager
+def started(
+    folder: Path, history: list[Revision], *words: str, upgrade: str = "", objects: Sequence[dict[str, Any]] = (),
+    **variables: str,
+) -> Iterator[subprocess.Popen[str]]:  # fmt: skip
+    """Start a script.
+
+    Args:
+        folder: for its files. The API refuses the token as soon as a file `refused` is there.
+        history: Helm's revisions.
+        words: the script and its arguments.
+        upgrade: shell commands for which `helm upgrade` stands; empty: Helm itself.
+        objects: what is there beside the revisions.
+        variables: of its environment.
+    """
     kubectl = shutil.which("kubectl") or str(gobuild.build(gobuild.programs()["kubernetes"]) / "kubectl")
-    for name, text in (("helm", HELM.format(helm=helm())), ("kubectl", KUBECTL.format(kubectl=kubectl))):
+    for name, text in (
+        ("helm", HELM.format(helm=helm(), upgrade=upgrade)),
+        ("kubectl", KUBECTL.format(kubectl=kubectl)),
+    ):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
-    with serving([secret(revision) for revision in history]) as address:
+    newest = max((number for number, *_ in history), default=0)
+    (folder / "newer").write_text(json.dumps(secret((newest + 1, "c", "pending-upgrade", "Preparing upgrade"))))
+    revisions = [secret(revision) for revision in history]
+    with serving([*revisions, *objects], refusing=(folder / "refused").exists) as address:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "KUBECONFIG": str(kubeconfig(folder, address)),
             "NOTED": str(folder / "noted"),
+            "ROLLBACK_CODE": "0",
+            "SERVER": address,
+            "NEWER": str(folder / "newer"),
+            "REFUSED": str(folder / "refused"),
+            "BEGUN": str(folder / "begun"),
             "HELM": str(folder / "helm"),
             "KUBECTL": str(folder / "kubectl"),
+            "SMOKE": "none",
+            **variables,
         }
-        result = subprocess.run(
+        with subprocess.Popen(
             [str(SCRIPTS / words[0]), *words[1:]],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ) as process:  # fmt: skip
+            yield process
+
+
+def ended(folder: Path, process: subprocess.Popen[str]) -> Ran:
+    """Wait for a script, and return what came of it."""
+    try:
+        output, _ = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     noted = folder / "noted"
-    lines = result.stdout.strip().splitlines()
-    return result.returncode, lines[-1] if lines else "", noted.read_text() if noted.exists() else ""
+    lines = output.strip().splitlines()
+    return Ran(
+        process.returncode, output, lines[-1].strip() if lines else "", noted.read_text() if noted.exists() else ""
+    )
+
+
+def script(folder: Path, history: list[Revision], *words: str, **options: Any) -> Ran:
+    """Run a script; return what came of it."""
+    with started(folder, history, *words, **options) as process:
+        return ended(folder, process)
 
 
 def went_back_to(folder: Path, history: list[Revision], *arguments: str) -> str:
     """Return the revision that rollback.sh goes back to; empty if it refuses."""
-    code, last, noted = script(folder, history, "rollback.sh", *arguments)
-    assert (code == 0) == bool(noted), last
-    if not noted:
-        assert "there is nothing to go back to" in last
+    ran = script(folder, history, "rollback.sh", *arguments)
+    assert (ran.code == 0) == bool(ran.noted), ran.output
+    if not ran.noted:
+        assert "there is nothing to go back to" in ran.last
         return ""
-    words = noted.split()
+    words = ran.noted.split()
     return words[words.index("rollback") + 2]
 
 
@@ -157,19 +225,117 @@ def test_a_revision_can_be_named(tmp_path: Path) -> None:
     assert went_back_to(tmp_path, history, "8") == "8"
 
 
+@pytest.mark.parametrize("what", ["an argument", "a variable of the job"])
+def test_settings_go_back_only_if_the_revision_is_named(tmp_path: Path, what: str) -> None:
+    now: Revision = (2, "b", "deployed", DONE)
+    changed = secret(now, {"web": {"tag": "none", "replicas": 3}, "hosts": ["a.example.org"]})
+    ran = script(tmp_path, [(1, "a", "superseded", FIRST)], "rollback.sh", objects=[changed])
+    assert (ran.code, ran.noted) == (1, "")
+    assert "revision 1 has other settings as well (hosts web)" in ran.last
+    arguments, variables = (["1"], {}) if what == "an argument" else ([], {"REVISION": "1"})
+    ran = script(tmp_path, [(1, "a", "superseded", FIRST)], "rollback.sh", *arguments, objects=[changed], **variables)
+    assert ran.code == 0
+    assert "rollback exchange 1 " in ran.noted
+    assert "with it these settings: hosts web" in ran.output
+
+
+def test_a_way_back_that_fails_says_why(tmp_path: Path) -> None:
+    broken = pod("exchange-web-old", phase="Pending", web=PULLING)
+    history, _ = HISTORIES["the one before"]
+    ran = script(tmp_path, history, "rollback.sh", objects=[broken], ROLLBACK_CODE="1")
+    assert ran.code == 1
+    assert ran.last == (
+        "FAILED: revision 1 was not brought back: exchange-web-old: ImagePullBackOff Back-off pulling image"
+    )
+
+
+@pytest.mark.parametrize("words", [["release.sh", "c"], ["rollback.sh"]])
+def test_a_token_that_has_ended_is_not_taken_for_a_release_that_is_not_there(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "refused").touch()
+    ran = script(tmp_path, HISTORIES["the one before"][0], *words)
+    assert (ran.code, ran.noted) == (1, "")
+    assert ran.last.startswith("FAILED: no answer about the release exchange in the namespace exchange: ")
+    assert "You must be logged in to the server" in ran.last
+    assert ran.last.endswith("Nothing was changed.")
+
+
 @pytest.mark.parametrize("status", ["pending-upgrade", "pending-rollback"])
 def test_while_somebody_else_is_at_work_nothing_is_deployed_and_nothing_rolled_back(
     tmp_path: Path, status: str
 ) -> None:
     history = [(1, "a", "deployed", FIRST), (2, "b", status, "Preparing upgrade")]
-    code, last, noted = script(tmp_path, history, "release.sh", "c")
-    assert (code, noted) == (1, "")
-    assert last.startswith("FAILED: c was not deployed: ")
-    assert "another operation" in last
-    assert last.endswith("Nothing was changed.")
+    ran = script(tmp_path, history, "release.sh", "c")
+    assert (ran.code, ran.noted) == (1, "")
+    assert ran.last.startswith("FAILED: c was not deployed: ")
+    assert "another operation" in ran.last
+    assert ran.last.endswith("Nothing was changed.")
 
 
-def test_without_a_release_there_is_nothing_to_upgrade(tmp_path: Path) -> None:
-    code, last, noted = script(tmp_path, [], "release.sh", "c")
-    assert (code, noted) == (1, "")
-    assert last.endswith("install it with site.yml")
+SOMEBODY = "echo 'Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress'; exit 1"
+# What becomes of an upgrade that has begun -> the last line, and whether it is gone back.
+BROKEN = {
+    "Helm is killed": ("kill -9 $$", "c was not brought into service (Helm was interrupted). ", True),
+    "the cluster is lost": ('touch "$REFUSED"; exit 1', "What was changed is not known: ", False),
+    "somebody else has begun": (SOMEBODY, "Nothing was changed.", False),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_an_upgrade_leaves_behind_that_did_not_end(tmp_path: Path, what: str) -> None:
+    end, said, back = BROKEN[what]
+    ran = script(tmp_path, [(1, "a", "deployed", FIRST)], "release.sh", "c", upgrade=f"{BEGIN}; {end}")
+    assert ran.code == 1
+    assert ran.last.startswith("FAILED: ")
+    assert said in ran.last
+    assert ("rollback exchange 1 --wait" in ran.noted) == back
+    assert ran.last.endswith("registry.example.org/exchange:now serves.") == back
+
+
+@pytest.mark.parametrize("begin", [BEGIN, ":"])
+def test_a_job_that_is_stopped_goes_back_at_once_and_does_not_wait_for_it(tmp_path: Path, begin: str) -> None:
+    hangs = f'{begin}; touch "$BEGUN"; exec sleep 600'
+    with started(tmp_path, [(1, "a", "deployed", FIRST)], "release.sh", "c", upgrade=hangs) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.terminate()
+        ran = ended(tmp_path, process)
+    assert ran.code == 1
+    if begin == BEGIN:
+        assert ran.noted.strip().endswith("rollback exchange 1")
+        assert ran.last == (
+            "FAILED: the job was stopped. It goes back to registry.example.org/exchange:now, which was not waited for."
+        )
+    else:
+        assert (ran.noted, ran.last) == ("", "FAILED: the job was stopped. Nothing was changed.")
+
+
+def test_nothing_is_deployed_that_nobody_would_try(tmp_path: Path) -> None:
+    ran = script(tmp_path, [(1, "a", "deployed", FIRST)], "release.sh", "c", upgrade=BEGIN, SMOKE="")
+    assert (ran.code, ran.noted) == (1, "")
+    assert ran.last.startswith("FAILED: URL is empty")
+    assert "Migrate and roll out" not in ran.output
+
+
+def test_a_version_that_fails_the_smoke_test_is_given_up(tmp_path: Path) -> None:
+    nobody = {"SMOKE": "", "URL": "http://127.0.0.1:1"}
+    ran = script(tmp_path, [(1, "a", "deployed", FIRST)], "release.sh", "c", upgrade=f"{BEGIN}; exit 0", **nobody)
+    assert (ran.code, "rollback exchange 1 --wait" in ran.noted) == (1, True)
+    assert ran.last == (
+        "FAILED: c: smoke test: http://127.0.0.1:1/accounts/login/ gives no good answer."
+        " registry.example.org/exchange:now serves."
+    )
+
+
+def test_a_version_that_is_not_to_be_tried_is_said_to_be_untried(tmp_path: Path) -> None:
+    ran = script(tmp_path, [(1, "a", "deployed", FIRST)], "release.sh", "c", upgrade=f"{BEGIN}; exit 0")
+    assert (ran.code, ran.noted) == (0, "")
+    assert ran.last == "NOT TRIED: SMOKE is none"
+
+
+@pytest.mark.parametrize("words", [["release.sh", "c"], ["rollback.sh"]])
+def test_without_a_release_there_is_nothing_to_do(tmp_path: Path, words: list[str]) -> None:
+    ran = script(tmp_path, [], *words)
+    assert (ran.code, ran.noted) == (1, "")
+    assert ran.last.startswith("FAILED: there is no release exchange ")
+    assert ran.last.endswith("install it with site.yml")

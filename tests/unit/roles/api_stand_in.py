@@ -21,6 +21,7 @@ KINDS = {
     "Namespace": ("v1", "namespaces", False),
     "PersistentVolume": ("v1", "persistentvolumes", False),
     "ConfigMap": ("v1", "configmaps", True),
+    "Pod": ("v1", "pods", True),
     "Secret": ("v1", "secrets", True),
     "Service": ("v1", "services", True),
     "PersistentVolumeClaim": ("v1", "persistentvolumeclaims", True),
@@ -58,8 +59,15 @@ class Cluster:
         root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
         return f"{root}/namespaces/{namespace}/{plural}/{name}" if namespace else f"{root}/{plural}/{name}"
 
-    def listed(self, path: str, selector: str) -> dict[str, Any] | None:
-        """Return a list, of one namespace or of all; nothing if there is no such kind."""
+    def listed(self, path: str, selector: str, phases: str) -> dict[str, Any] | None:
+        """Return a list, of one namespace or of all; nothing if there is no such kind.
+
+        Args:
+            path: of the list.
+            selector: labels that an object must have.
+            phases: a field selector of phases that it may not be in.
+        """
+        others = {part.removeprefix("status.phase!=") for part in phases.split(",") if part}
         for kind, (version, plural, _) in KINDS.items():
             root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
             if not (path.startswith(f"{root}/") and path.rpartition("/")[2] == plural):
@@ -73,6 +81,7 @@ class Cluster:
                 if item["kind"] == kind
                 and namespace in {None, item["metadata"].get("namespace")}
                 and wanted.items() <= (item["metadata"].get("labels") or {}).items()
+                and item.get("status", {}).get("phase") not in others
             ]
             return {"apiVersion": version, "kind": f"{kind}List", "metadata": {}, "items": items}
         return None
@@ -138,10 +147,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.admitted() is None:
             return
         url = urlsplit(self.path)
-        selector = parse_qs(url.query).get("labelSelector", [""])[0]
+        query = parse_qs(url.query)
+        selector, phases = (query.get(name, [""])[0] for name in ("labelSelector", "fieldSelector"))
         found = (
             self.cluster.objects.get(url.path)
-            or self.cluster.listed(url.path, selector)
+            or self.cluster.listed(url.path, selector, phases)
             or self.cluster.discovery(url.path.rstrip("/"))
         )
         self.answer(200 if found else 404, found or {"kind": "Status", "reason": "NotFound", "code": 404})

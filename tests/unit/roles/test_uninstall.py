@@ -31,6 +31,15 @@ OURS = {
 OTHERS = {**OURS, "managedFields": [{"manager": "kubectl-create", "operation": "Update"}]}
 MEMBER = {"labels": {name: OURS["labels"][f"app.kubernetes.io/{name.partition('/')[2]}"] for name in (
     "app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component")}}  # fmt: skip
+# What is asked of Helm; that it removes a release is seen elsewhere.
+HELM = """#!/bin/sh
+case $1 in
+  version) echo 'version.BuildInfo{Version:"v3.19.0", GoVersion:"go1.24"}' ;;
+  list) printf -- '- {name: exchange, namespace: exchange, revision: "1", status: deployed, chart: x-1}\\n' ;;
+  get) echo '{}' ;;
+  uninstall) echo "$*" ;;
+esac
+"""
 
 
 @pytest.fixture
@@ -162,3 +171,23 @@ def test_it_stops_before_any_change(
     assert said in " ".join(output.split())
     assert "othing has been changed" in output
     assert cluster.deleted == []
+
+
+@pytest.mark.parametrize(("phase", "waits"), [("Succeeded", False), ("Failed", False), ("Running", True)])
+def test_only_pods_that_run_are_waited_for(
+    cluster: Cluster, address: str, tmp_path: Path, phase: str, *, waits: bool
+) -> None:
+    cluster.add("Namespace", "exchange", **OURS)
+    record = {"labels": {"owner": "helm", "name": "exchange", "status": "deployed", "version": "1"}}
+    cluster.add("Secret", "sh.helm.release.v1.exchange.v1", "exchange", **record, body={"type": "helm.sh/release.v1"})
+    labels = {**OURS["labels"], "app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/component": "migrate"}
+    cluster.add("Pod", "exchange-migrate", "exchange", labels=labels, body={"status": {"phase": phase}})
+    (tmp_path / "helm").write_text(HELM)
+    (tmp_path / "helm").chmod(0o755)
+    output = uninstall(
+        tmp_path, address, exchange_app_helm_binary=str(tmp_path / "helm"), platform_wait_timeout_seconds=10,
+        postgres_member_timeout_seconds=30,
+    )  # fmt: skip
+    assert "Wait until nobody writes any more" in output, output
+    assert (changed(output) == -1) == waits, output
+    assert ("StatefulSet postgres" in names(cluster)) == waits, "the database is stopped last"

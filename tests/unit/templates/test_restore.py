@@ -75,6 +75,15 @@ def test_a_streamed_restore_has_no_volume_but_a_parallel_one_has() -> None:
     assert volumes[1] - volumes[0] == {"scratch"}
 
 
+@pytest.mark.parametrize("job", ["streamed", "media"])
+@pytest.mark.parametrize(("named", "expected"), [("", "backup-near"), ("far", "backup-far")])
+def test_it_is_read_from_the_target_that_is_named_or_else_from_the_first(job: str, named: str, expected: str) -> None:
+    one = variables_of(ROLE, sets(ROLE)["maximal"])["postgres_backup_targets"][0]
+    targets = [{**one, "name": name} for name in ("near", "far")]
+    made = yaml.safe_dump(rendered("maximal", job, postgres_backup_targets=targets, restore_target=named))
+    assert {name for name in ("backup-near", "backup-far") if f"name: {name}\n" in made} == {expected}
+
+
 def test_credentials_are_those_that_read() -> None:
     secret, account, job = rendered("maximal", "streamed")
     assert "the-reader-s-secret" in secret["stringData"].values()
