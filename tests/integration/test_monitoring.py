@@ -17,6 +17,7 @@ import pytest
 import yaml
 from conftest import PROJECT, Cluster, eventually, run_playbook
 from kubernetes.client import ApiException, AuthorizationV1Api, CoreV1Api
+from test_logging import Exchange
 
 PLACE = "exchange-monitoring"
 RECEIVER = "webhook"
@@ -105,8 +106,11 @@ def test_the_application_is_reached_as_a_client_would(cluster: Cluster) -> None:
     assert float(left["value"][1]) > 30
 
 
-def test_every_series_that_a_rule_reads_is_there(cluster: Cluster) -> None:
+def test_every_series_that_a_rule_reads_is_there(cluster: Cluster, variables: dict[str, Any]) -> None:
     """Left out is what has no source here: kube-state-metrics and NGINX can't be had; nothing has failed yet."""
+    # The application counts nothing before it has been asked for something.
+    assert Exchange(cluster, variables["platform_domain"]).ask("GET", "/accounts/login/")[1] == 200
+    eventually("it is counted", lambda: query(cluster, "django_http_responses_total_by_status_total"), 60)
     groups = ask(cluster, "/api/v1/rules")["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}, [rule for rule in rules if rule["health"] == "err"]
