@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import urllib3
 from cluster.paths import tools
-from conftest import CONTEXT, KUBECONFIG, Cluster, eventually
+from conftest import CONTEXT, KUBECONFIG, Cluster, eventually, run_playbook
 from dashboard_queries import Asked, asked, dashboards, filled, panels, variables
 from kubernetes.client import CoreV1Api
 from test_postgres import run
@@ -118,10 +118,18 @@ class Sources:
 
 @pytest.fixture(scope="module")
 def sources(cluster: Cluster) -> Iterator[Sources]:
-    """Reach both, once there has been traffic for long enough to tell a rate."""
+    """Reach both, once there has been traffic for long enough to tell a rate, and a backup where they are made."""
     with forwarded("prometheus-0", 9090) as prometheus, forwarded("loki-0", 3100) as loki:
         found = Sources(prometheus, loki)
         trade(cluster)
+        if has_backups(found):
+            done = run_playbook("playbooks/backup.yml", "-e", '{"backup_now": ["backup", "drill"]}')
+            assert done.code == 0, done.output
+            eventually(
+                "its proof is known",
+                lambda: found.ask("prometheus", "exchange_backup_last_verified_timestamp_seconds"),
+                300,
+            )
         eventually(
             "orders are counted, twice",
             lambda: found.ask("prometheus", "sum(rate(exchange_orders_total[5m])) > 0"),

@@ -49,7 +49,7 @@ def business() -> dict[str, Any]:
                     "Few: nobody offers at these prices; see orders by what became of them.",
                     [
                         Query(
-                            f'sum(rate(exchange_orders_total{{{_HERE}, status="filled"}}[$__range])) '
+                            f'(sum(rate(exchange_orders_total{{{_HERE}, status="filled"}}[$__range])) or vector(0)) '
                             f"/ (sum(rate(exchange_orders_total{{{_HERE}}}[$__range])) > 0)"
                         )
                     ],
