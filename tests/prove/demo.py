@@ -22,6 +22,7 @@ TESTS = [f"tests/integration/test_{name}.py" for name in NAMES]
 
 def main() -> int:
     """Install everything, and run the tests; return their exit code."""
+    kind.refuse_existing()
     docker.ensure()
     kind.up(CLUSTER)
     s3.start(CLUSTER)

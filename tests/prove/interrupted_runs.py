@@ -66,6 +66,7 @@ def main() -> int:
     os.environ["PATH"] = f"{PROJECT}/.venv/bin:{os.environ['PATH']}"
     os.environ["ANSIBLE_FORCE_COLOR"] = "0"
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    kind.refuse_existing()
     docker.ensure()
     kind.up(CLUSTER)
     done: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"trials": []}

@@ -124,6 +124,7 @@ def part(name: str) -> dict[str, Any]:
 
 def main() -> int:
     """Do all parts; say whether nothing was missing or doubled, and whether it was soon enough if nothing was done."""
+    kind.refuse_existing()
     docker.ensure()
     install()
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

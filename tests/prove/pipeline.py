@@ -319,6 +319,7 @@ def ready() -> None:
     os.environ["PATH"] = f"{PROJECT}/.venv/bin:{os.environ['PATH']}"
     os.environ["ANSIBLE_FORCE_COLOR"] = "0"
     FOLDER.mkdir(parents=True, exist_ok=True)
+    kind.refuse_existing()
     docker.ensure()
     kind.up(CLUSTER)
     registry.start(CLUSTER)

@@ -198,6 +198,7 @@ def main() -> int:
         raise Failure("this has to become another user: run it as root")
     os.environ["PATH"] = f"{PROJECT}/.venv/bin:{os.environ['PATH']}"
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    kind.refuse_existing()
     docker.ensure()
     kind.up(CLUSTER)
     folder = Path(tempfile.mkdtemp(prefix="runner-", dir="/tmp"))

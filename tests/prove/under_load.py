@@ -235,6 +235,7 @@ def main() -> int:
         raise Failure(f"OPERATIONS: {', '.join(sorted(unknown))}: expected some of {', '.join(every)}")
     os.environ["PATH"] = f"{PROJECT}/.venv/bin:{os.environ['PATH']}"
     os.environ["ANSIBLE_FORCE_COLOR"] = "0"
+    kind.refuse_existing()
     docker.ensure()
     kind.up(CLUSTER)
     for name in chosen:

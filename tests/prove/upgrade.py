@@ -230,6 +230,7 @@ def main() -> int:
     commit = previous()
     folder = RESULTS.parent / "upgrade"
     folder.mkdir(parents=True, exist_ok=True)
+    kind.refuse_existing()
     docker.ensure()
     kind.up(CLUSTER)
     with step("An empty cluster", 60):

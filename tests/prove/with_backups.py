@@ -26,6 +26,7 @@ def ready(**variables: Any) -> None:
     os.environ["ANSIBLE_FORCE_COLOR"] = "0"
     # A failure here ends with a run's last lines; all of them are there.
     os.environ["ANSIBLE_LOG_PATH"] = str(PROJECT / "build" / "prove" / "ansible.log")
+    kind.refuse_existing()
     docker.ensure()
     kind.up(CLUSTER)
     s3.start(CLUSTER)
