@@ -72,6 +72,8 @@ def fill_book(code: str, orders: int, middle: Decimal) -> None:
             """,
             values,
         )
+        # Without figures the planner looks through all movements for each order, which takes minutes.
+        cursor.execute("ANALYZE wanted")
         cursor.execute(
             """
             INSERT INTO ledger_hold (id, account_id, purpose, remaining, created_at)
@@ -84,7 +86,7 @@ def fill_book(code: str, orders: int, middle: Decimal) -> None:
                 SELECT 'hold', 'order:' || id, 2, clock_timestamp() FROM wanted;
             INSERT INTO ledger_posting (movement_id, line, account_id, asset_id, amount, hold_id)
                 SELECT m.id, line, account, asset, posted, posted_hold
-                FROM wanted w JOIN ledger_movement m ON m.key = 'order:' || w.id
+                FROM wanted w JOIN ledger_movement m ON m.kind = 'hold' AND m.key = 'order:' || w.id
                 CROSS JOIN LATERAL (VALUES (1, available, -amount, NULL), (2, held, amount, hold))
                     AS v (line, account, posted, posted_hold);
             """,
