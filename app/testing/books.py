@@ -72,7 +72,7 @@ def fill_book(code: str, orders: int, middle: Decimal) -> None:
             """,
             values,
         )
-        # Without figures the planner looks through all movements for each order, which takes minutes.
+        # Without figures the planner may look through all movements for each order.
         cursor.execute("ANALYZE wanted")
         cursor.execute(
             """

@@ -36,8 +36,9 @@ DURABLE = {"shared_buffers": "256MB", "max_wal_size": "4GB", "max_connections": 
 BYTES_OF_SCALE = 15_000_000
 MOST_BYTES = 256 << 20
 SOURCE, TABLES = "bench", ("pgbench_accounts", "markets_order", "ledger_posting")
-# Waiting orders, with their holds and postings, for each GiB; written so many at a time.
-ORDERS_OF_GIGABYTE, ORDERS_AT_ONCE, MARKET, PRICE = 200_000, 50_000, "BTC-USDC", 100
+# Waiting orders, with their holds and postings, for each GiB; written so many in a transaction: each posting changes a
+# balance, and finds it the later the more often that has been done in the same one.
+ORDERS_OF_GIGABYTE, ORDERS_AT_ONCE, MARKET, PRICE = 50_000, 1_000, "BTC-USDC", 100
 FILL_SECONDS = 1800
 # What is promised, in shares of the bare tool's time: throughput of 80 % with encryption, and what a restore may take.
 PROMISED = {"backup": 1 / 0.8, "restore, streamed": 1.15, "restore, 2 jobs": 1.2}
@@ -101,9 +102,12 @@ def fill(server: Server, gigabytes: float) -> None:
     say(f"==> Fill {gigabytes:g} GiB ({orders} orders of the exchange, then pgbench)")
     # Not in this process, whose size every program that it starts is said to have had.
     application = environment(server.environment() | {"DATABASE_NAME": SOURCE})
-    orders_of = "from decimal import Decimal; from testing.books import fill_book; fill_book({!r}, {}, Decimal({}))"
     fillings = [min(ORDERS_AT_ONCE, orders - begun) for begun in range(0, orders, ORDERS_AT_ONCE)]
-    for command in (["migrate"], *(["shell", "-c", orders_of.format(MARKET, count, PRICE)] for count in fillings)):
+    book = (
+        "from decimal import Decimal; from testing.books import fill_book; "
+        f"[fill_book({MARKET!r}, count, Decimal({PRICE})) for count in {fillings}]"
+    )
+    for command in (["migrate"], ["shell", "-c", book]):
         done = manage(application, *command, timeout_seconds=FILL_SECONDS)
         if done.returncode:
             raise RuntimeError(f"manage.py {command[0]}: {done.stderr}")
