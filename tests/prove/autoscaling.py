@@ -48,6 +48,8 @@ VARIABLES: dict[str, Any] = {
     **exchange.VARIABLES,
     "platform_components": ["ingress_nginx", "postgres", "exchange_app", "metrics_server"],
     "exchange_app_autoscaling": SCALING,
+    # Four web pods keep up to 32 connections; kind's small database takes 34, and others need some.
+    "postgres_memory_limit": "1Gi",
 }
 # The autoscaler takes a tenth more for nothing.
 CROSSED_PERCENT = 1.1 * SCALING["cpu_percent"]
