@@ -12,7 +12,6 @@ import json
 import os
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from cluster.shell import Failure, fail, run, say, step
 from load import exchange
 from load.report import figures
 from load.steady import read
+from meanwhile import repeated
 from under_load import CLUSTER, INVENTORY, settled
 
 RESULTS = PROJECT / "build" / "prove" / "autoscaling.json"
@@ -107,24 +107,21 @@ def watching(samples: list[Sample]) -> Iterator[None]:
     Raises:
         Failure: none could be taken, MISSES times in a row.
     """
-    done = threading.Event()
     missed: list[Failure] = []
 
     def watch() -> None:
-        while not done.wait(SAMPLE_SECONDS) and len(missed) < MISSES:
-            try:
-                samples.append(sample())
-                missed.clear()
-            except Failure as failure:
-                missed.append(failure)
+        if len(missed) == MISSES:
+            return
+        try:
+            samples.append(sample())
+            missed.clear()
+        except Failure as failure:
+            missed.append(failure)
 
-    thread = threading.Thread(target=watch)
-    thread.start()
     try:
-        yield
+        with repeated(watch, SAMPLE_SECONDS):
+            yield
     finally:
-        done.set()
-        thread.join()
         if len(missed) == MISSES:
             raise Failure(f"no sample could be taken any more: {missed[-1]}") from missed[-1]
 

@@ -17,7 +17,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ from cluster.kind import kubectl
 from cluster.npm import gitlab_ci_local
 from cluster.paths import tools
 from cluster.shell import Failure, fail, run, say, step
+from meanwhile import repeated
 from with_backups import CLUSTER, playbook
 
 RESULTS = PROJECT / "build" / "prove" / "pipeline.json"
@@ -162,25 +162,19 @@ def page() -> str:
 @contextmanager
 def visited() -> Iterator[Visitor]:
     """Ask for the page five times a second, each time on a new connection, while the block runs."""
-    visitor, done = Visitor(), threading.Event()
+    visitor = Visitor()
 
     def visit() -> None:
-        while not done.wait(0.2):
-            visitor.answers += 1
-            try:
-                answer = pool().request("GET", PAGE, headers={"Host": DOMAIN}, timeout=10)
-                if answer.status != 200:
-                    visitor.failed.append(f"{answer.status}")
-            except urllib3.exceptions.HTTPError as error:
-                visitor.failed.append(str(error))
+        visitor.answers += 1
+        try:
+            answer = pool().request("GET", PAGE, headers={"Host": DOMAIN}, timeout=10)
+            if answer.status != 200:
+                visitor.failed.append(f"{answer.status}")
+        except urllib3.exceptions.HTTPError as error:
+            visitor.failed.append(str(error))
 
-    thread = threading.Thread(target=visit, daemon=True)
-    thread.start()
-    try:
+    with repeated(visit, 0.2):
         yield visitor
-    finally:
-        done.set()
-        thread.join()
 
 
 def pipeline(*jobs: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +33,7 @@ from exchange_load import trading
 from load import exchange
 from load.report import Span, by_stream, failures, figures, within
 from load.steady import Result, read
+from meanwhile import repeated
 from under_load import CLUSTER, settled, tally
 
 RESULTS = PROJECT / "build" / "prove" / "upgrade.json"
@@ -134,25 +134,18 @@ def leader() -> str:
 def handovers(look: Callable[[], str] = leader, every_seconds: float = 0.5) -> Iterator[list[float]]:
     """Note when (Unix time) another primary is first seen, while the block runs; nobody, or two of them, is none."""
     seen: list[float] = []
-    done = threading.Event()
     leads = look()
 
     def watch() -> None:
         nonlocal leads
-        while not done.wait(every_seconds):
-            with suppress(Failure):  # the API may be away for a moment
-                now = look()
-                if len(now.split()) == 1 and now != leads:
-                    leads = now
-                    seen.append(time.time())
+        with suppress(Failure):  # the API may be away for a moment
+            now = look()
+            if len(now.split()) == 1 and now != leads:
+                leads = now
+                seen.append(time.time())
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with repeated(watch, every_seconds):
         yield seen
-    finally:
-        done.set()
-        thread.join()
 
 
 def verdict(
