@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_settings import normal_value, size_bytes
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity import parse_quantity
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -24,8 +26,24 @@ MIN_VOLUME_BYTES = 1 * GIB
 AUTOVACUUM_WORKERS = 3
 CONNECTIONS_MIN, CONNECTIONS_MAX = 25, 200
 HASH_MEM_MULTIPLIER = 2
+# Connections for neither web pods nor poolers: migrations, workers, exporters, Patroni, and the superuser's own.
+OTHER_CONNECTIONS = 10
 
 Value = str | int | float
+
+
+def role_parameters(values: Mapping[str, Any]) -> dict[str, Value]:
+    """Return ``tuned_parameters`` of the variables of roles/postgres.
+
+    Raises:
+        ValueError: as ``tuned_parameters``.
+    """
+    return tuned_parameters(
+        int(parse_quantity(values["postgres_memory_limit"])),
+        parse_quantity(values["postgres_cpu_limit"] or values["postgres_cpu_request"]),
+        int(parse_quantity(values["postgres_volume_size"])),
+        values["postgres_parameters"],
+    )
 
 
 def tuned_parameters(

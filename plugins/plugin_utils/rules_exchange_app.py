@@ -10,6 +10,10 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cryptoexchange.platform.plugins.filter.ingress_annotations import ingress_annotations
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import checks
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_tuning import (
+    OTHER_CONNECTIONS,
+    role_parameters,
+)
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.preflight import Finding
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity import parse_quantity
 
@@ -39,6 +43,7 @@ _RANGES = {
     "exchange_app_timeout_seconds": (30, 7200),
     "exchange_app_history": (1, 100),
     "exchange_app_replicas": (1, 1000),
+    "exchange_app_connections_per_pod": (0, 10_000),
     # A process that isn't root can't listen below.
     "exchange_app_port": (1024, 65535),
     "exchange_app_pre_stop_seconds": (0, 600),
@@ -65,7 +70,11 @@ def errors(values: Values) -> list[Finding]:
         for name, limits in _RANGES.items()
         if (problem := checks.between(values[name], *limits))
     ]
-    for part in (names, images, timing, environment, probes, workers, cron_jobs, migrations, files, scaling, network):
+    parts = (
+        names, images, timing, environment, probes, workers, cron_jobs, migrations, files, scaling, connections,
+        network,
+    )  # fmt: skip
+    for part in parts:
         found += [Finding(path, value, problem) for path, value, problem in part(values) if problem]
     return found
 
@@ -328,6 +337,32 @@ def scaling_figures(values: Values, settings: Mapping[str, Any]) -> Problems:
         good = re.fullmatch(r"https?://\S+", address)
         expected = "expected an address such as http://prometheus.monitoring.svc:9090"
         yield "exchange_app_autoscaling.prometheus_address", address, "" if good else expected
+
+
+def connections(values: Values) -> Problems:
+    """Check that the platform's own database has connections for all web pods, and for one more during a rollout.
+
+    A pod that gets none isn't ready; under load, which is when pods are added, they would go one after the other.
+    """
+    each = values["exchange_app_connections_per_pod"]
+    ours = "postgres_memory_limit" in values and values["platform_database_mode"] == "internal"
+    if each < 1 or not ours or values["postgres_pgbouncer_enabled"]:
+        return
+    try:
+        allowed = int(role_parameters(values)["max_connections"])
+    except ValueError:
+        # An error of roles/postgres, which says so itself.
+        return
+    scaled = values["exchange_app_autoscaling"]["enabled"]
+    name = "exchange_app_autoscaling.max_replicas" if scaled else "exchange_app_replicas"
+    pods = values["exchange_app_autoscaling"]["max_replicas"] if scaled else values["exchange_app_replicas"]
+    most = max((allowed - OTHER_CONNECTIONS) // each - 1, 0)
+    too_many = (
+        f"expected at most {most}: the database has {allowed} connections, {OTHER_CONNECTIONS} of them for others; "
+        f"each web pod, and one more during a rollout, takes up to {each} (exchange_app_connections_per_pod). "
+        "Raise postgres_memory_limit, or put PgBouncer between (postgres_pgbouncer_enabled)"
+    )
+    yield name, pods, too_many if pods > most else ""
 
 
 def network(values: Values) -> Problems:

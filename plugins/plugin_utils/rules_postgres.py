@@ -8,7 +8,10 @@ from typing import Any
 
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils import checks
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_settings import normal_value
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_tuning import tuned_parameters
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.postgres_tuning import (
+    OTHER_CONNECTIONS,
+    role_parameters,
+)
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.preflight import HIDDEN, Finding
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.quantity import parse_quantity
 
@@ -24,8 +27,6 @@ _MAX_MEMBERS = 9
 _WORD = re.compile(r"\S+")
 _PASSPHRASE_CHARACTERS = 20
 _SETTING = re.compile(r"[\w.-]+", re.ASCII)
-# Connections that are not for the poolers: migrations, exporters, Patroni, and the superuser's own.
-_OTHER_CONNECTIONS = 10
 
 
 def errors(values: Mapping[str, Any]) -> list[Finding]:
@@ -224,12 +225,7 @@ def size_errors(values: Mapping[str, Any]) -> list[Finding]:
                 Finding(f"postgres_{kind}_request", request, f"expected at most postgres_{kind}_limit, {limit}")
             )
     try:
-        tuned = tuned_parameters(
-            int(parse_quantity(values["postgres_memory_limit"])),
-            parse_quantity(values["postgres_cpu_limit"] or values["postgres_cpu_request"]),
-            int(parse_quantity(values["postgres_volume_size"])),
-            values["postgres_parameters"],
-        )
+        tuned = role_parameters(values)
     except ValueError as error:
         return [*found, Finding("postgres_parameters", dict(values["postgres_parameters"]), str(error))]
     return found + pool_errors(values, int(tuned["max_connections"]))
@@ -238,7 +234,7 @@ def size_errors(values: Mapping[str, Any]) -> list[Finding]:
 def pool_errors(values: Mapping[str, Any], connections: int) -> list[Finding]:
     """Return whether the poolers would ask for more connections than the server has."""
     size, replicas = values["postgres_pgbouncer_pool_size"], values["postgres_pgbouncer_replicas"]
-    most = (connections - _OTHER_CONNECTIONS) // replicas
+    most = (connections - OTHER_CONNECTIONS) // replicas
     if not values["postgres_pgbouncer_enabled"] or size <= most:
         return []
     return [
@@ -246,6 +242,6 @@ def pool_errors(values: Mapping[str, Any], connections: int) -> list[Finding]:
             "postgres_pgbouncer_pool_size",
             size,
             f"expected at most {most} with {replicas} replicas: the server has {connections} connections, and "
-            f"{_OTHER_CONNECTIONS} are for others (postgres_memory_limit or max_connections in postgres_parameters)",
+            f"{OTHER_CONNECTIONS} are for others (postgres_memory_limit or max_connections in postgres_parameters)",
         )
     ]

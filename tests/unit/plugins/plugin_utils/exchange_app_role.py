@@ -23,13 +23,18 @@ def options(role: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def computed_defaults() -> dict[str, Any]:
-    """Return the defaults of roles/platform and of this role, with nothing left to be templated; without monitoring."""
+def computed_defaults(changed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the defaults of roles/platform and of this role, with nothing left to be templated; without monitoring.
+
+    Args:
+        changed: what the inventory sets.
+    """
     defaults: dict[str, Any] = {}
     others: dict[str, Any] = {"platform_scrapers": []}
     for role in ("platform", "exchange_app"):
         defaults |= DataLoader().load_from_file(str(ROLES / role / "defaults" / "main.yml"), trusted_as_template=True)
-    values: dict[str, Any] = Templar(loader=DataLoader(), variables={**defaults, **others}).template(defaults)
+    variables = {**defaults, **others, **(changed or {})}
+    values: dict[str, Any] = Templar(loader=DataLoader(), variables=variables).template(defaults)
     return {**values, "platform_domain": "exchange.example.com"}
 
 

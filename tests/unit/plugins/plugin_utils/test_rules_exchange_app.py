@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.checks import cron
-from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.preflight import find_errors
-from unit.plugins.plugin_utils.exchange_app_role import EXCHANGE_APP, app
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.preflight import Role, find_errors
+from unit.plugins.plugin_utils.exchange_app_role import EXCHANGE_APP, app, computed_defaults
 
 WORKER = {"name": "queue", "command": ["work"]}
 JOB = {"name": "nightly", "schedule": "0 3 * * *", "command": ["night"]}
@@ -240,6 +240,53 @@ def test_an_unknown_sub_key_is_refused(name: str) -> None:
 def test_an_impossible_value_is_refused(changed: dict[str, Any], variable: str, expected: str) -> None:
     found = errors(changed)
     assert any(error.startswith(f"{variable} is ") and expected in error for error in found), found
+
+
+AUTOSCALED = {"enabled": True, "min_replicas": 2, "max_replicas": 9}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        # 1Gi allows 82 connections, 10 of them for others: 9 pods of 8, one of them a rollout's.
+        ({"exchange_app_replicas": 8}, ""),
+        ({"exchange_app_replicas": 9}, "exchange_app_replicas is 9: expected at most 8: the database has 82 conn"),
+        ({"exchange_app_autoscaling": AUTOSCALED}, "exchange_app_autoscaling.max_replicas is 9: expected at most 8"),
+        ({"exchange_app_autoscaling": {**AUTOSCALED, "enabled": False}}, ""),
+        ({"exchange_app_replicas": 9, "exchange_app_connections_per_pod": 4}, ""),
+        ({"exchange_app_replicas": 900, "exchange_app_connections_per_pod": 0}, ""),
+        ({"exchange_app_replicas": 9, "postgres_pgbouncer_enabled": True}, ""),
+        ({"exchange_app_replicas": 9, "platform_database_mode": "external"}, ""),
+        ({"exchange_app_replicas": 9, "postgres_memory_limit": "4Gi"}, ""),
+        ({"exchange_app_replicas": 9, "postgres_parameters": {"max_connections": 90}}, ""),
+        ({"exchange_app_connections_per_pod": 100}, "exchange_app_replicas is 2: expected at most 0"),
+        ({"exchange_app_replicas": 2, "postgres_memory_limit": "512Mi"}, ""),
+        ({"exchange_app_replicas": 3, "postgres_memory_limit": "512Mi"}, "expected at most 2: the database has 34 "),
+        # Too little for any database, which roles/postgres says.
+        ({"exchange_app_replicas": 9, "postgres_memory_limit": "1Mi"}, ""),
+    ],
+    ids=str,
+)
+def test_pods_are_not_more_than_the_database_has_connections_for(changed: dict[str, Any], expected: str) -> None:
+    database: dict[str, Any] = {
+        "postgres_memory_limit": "1Gi",
+        "postgres_cpu_limit": "",
+        "postgres_cpu_request": "250m",
+        "postgres_volume_size": "10Gi",
+        "postgres_parameters": {},
+        "postgres_pgbouncer_enabled": False,
+        "platform_database_mode": "internal",
+    }
+    others = Role("platform", {name: {"type": "raw"} for name in database})
+    found = find_errors([others, EXCHANGE_APP], app({**database, **changed}), names=[])
+    assert len(found) == (1 if expected else 0)
+    assert all(expected in error for error in found)
+
+
+def test_connections_of_a_pod_are_those_of_its_threads() -> None:
+    assert app()["exchange_app_connections_per_pod"] == 8
+    threads = computed_defaults({"exchange_app_env": {"WEB_CONCURRENCY": "3", "WEB_THREADS": 5}})
+    assert threads["exchange_app_connections_per_pod"] == 15
 
 
 def test_all_errors_come_at_once() -> None:
