@@ -146,7 +146,7 @@ def test_switching_the_autoscaler_on_carries_the_number_of_pods_over(cluster: Cl
 
 def test_autoscaling_is_refused_where_nobody_tells_the_figures(cluster: Cluster) -> None:
     before = deployment(cluster)["metadata"]["generation"]
-    run = play(exchange_app_autoscaling={"enabled": True})
+    run = play(exchange_app_autoscaling={"enabled": True, "max_replicas": 2})
     assert run.code != 0
     assert "Nothing has been changed: exchange_app_autoscaling.cpu_percent is 70" in run.output
     assert deployment(cluster)["metadata"]["generation"] == before
