@@ -125,6 +125,12 @@ def test_a_merge_deploys(checkout: Path) -> None:
     assert not [name for name in found if name.startswith("sign-")]
 
 
+def test_a_scheduled_pipeline_builds_and_deploys_nothing(checkout: Path) -> None:
+    schedule = {**BRANCH, "CI_PIPELINE_SOURCE": "schedule", "COSIGN_PRIVATE_KEY": "key", "AUTO_PRODUCTION": "true"}
+    found = jobs(checkout, STAGING_URL="https://staging.example.org", **schedule)
+    assert set(found) == {"lint", "migrations", "unit", "upgrade", "roll-back-production"}
+
+
 def test_the_last_release_is_upgraded_by_a_click_and_beside_no_other_cluster(
     checkout: Path, expanded: dict[str, Any]
 ) -> None:
