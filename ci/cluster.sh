@@ -14,6 +14,29 @@ TIMEOUT_SECONDS=${TIMEOUT_SECONDS:-600}
 helm() { command "${HELM:-helm}" ${KUBE_CONTEXT:+--kube-context "$KUBE_CONTEXT"} --namespace "$NAMESPACE" "$@"; }
 kubectl() { command "${KUBECTL:-kubectl}" ${KUBE_CONTEXT:+--context "$KUBE_CONTEXT"} --namespace "$NAMESPACE" "$@"; }
 
+# End the script if Helm is not version 3: nobody has tried yet what another one does to a release that site.yml keeps.
+need_helm_3() {
+  local version
+  version=$(helm version --template '{{.Version}}' 2>&1) || version="not to be run ($(tail -n 1 <<<"$version"))"
+  case $version in
+    v3.*) ;;
+    *)
+      echo "FAILED: Helm is $version: expected version 3. Nothing was changed."
+      exit 1
+      ;;
+  esac
+}
+
+# The hash of a chart ($1) by which site.yml knows whether it has to install another one: roles/exchange_app/tasks/release.yml.
+chart_checksum() {
+  local names
+  cd "$1" || return
+  names=$(find . templates -maxdepth 1 -type f -name '[!.]*' | sed 's|^\./||' | LC_ALL=C sort)
+  # shellcheck disable=SC2086  # names of templates are words
+  printf '%s%s' "$(sha256sum $names | cut -d ' ' -f 1 | paste -sd ' ')" "$(paste -sd ' ' <<<"$names")" |
+    sha256sum | cut -d ' ' -f 1
+}
+
 # Ask which revisions Helm has: lines "NUMBER STATUS" in $revisions. Nothing is a good answer; none is not, and leaves the
 # reason there.
 read_revisions() {
@@ -53,10 +76,21 @@ revisions_in_service() {
 
 # The image tag of one of Helm's revisions.
 tag_of() {
-  helm get values "$RELEASE" --revision "$1" --output json | sed -n 's/.*"image":{[^}]*"tag":"\([^"]*\)".*/\1/p'
+  helm get values "$RELEASE" --revision "$1" --output json | image_value tag
 }
 
-# Names of the values that differ between two of Helm's revisions, in one line; but for the image.
+# The image of one of Helm's revisions, as its values name it.
+image_of() {
+  local values repository tag digest
+  values=$(helm get values "$RELEASE" --revision "$1" --all --output json) || return
+  repository=$(image_value repository <<<"$values") tag=$(image_value tag <<<"$values") digest=$(image_value digest <<<"$values")
+  if [ -n "$digest" ]; then echo "$repository@$digest"; else echo "$repository:$tag"; fi
+}
+
+# One of the texts below `image` in values that are JSON.
+image_value() { sed -n 's/.*"image":{[^}]*"'"$1"'":"\([^"]*\)".*/\1/p'; }
+
+# Names of the values that differ between two of Helm's revisions, in one line; but for the image, and for which chart it was.
 settings_between() {
   local one other
   one=$(helm get values "$RELEASE" --revision "$1" --output yaml) || return
@@ -66,7 +100,7 @@ settings_between() {
     FNR == 1 { file++ }
     /^[^ #{-][^ ]*:/ { name = $0; sub(/:.*/, "", name); seen[name] }
     { value[file, name] = value[file, name] $0 "\n" }
-    END { for (name in seen) if (name != "image" && value[1, name] != value[2, name]) print name }
+    END { for (name in seen) if (name != "image" && name != "bookkeeping" && value[1, name] != value[2, name]) print name }
   ' <(echo "$one") <(echo "$other") | sort | paste -sd " "
 }
 

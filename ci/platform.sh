@@ -5,7 +5,7 @@
 #   ci/platform.sh apply
 #
 #   INVENTORY  whose variables count (inventories/prod); it says which cluster is meant, and no other one is touched
-#   KUBECONFIG, KUBE_CONTEXT  how to reach it; empty: as the inventory says
+#   KUBECONFIG, KUBE_CONTEXT  how to reach it, by a file's current context if none is named; empty: as the inventory says
 set -euo pipefail
 action=${1:?usage: ci/platform.sh check or apply}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,7 +13,8 @@ control_node=.cache/control-node
 python3 -m venv "$control_node"
 "$control_node/bin/pip" install --quiet --disable-pip-version-check --requirement requirements/control-node.txt
 play=("$control_node/bin/ansible-playbook" site.yml -i "${INVENTORY:-inventories/prod}")
-[ -z "${KUBECONFIG:-}" ] || play+=(-e "platform_kubeconfig=$KUBECONFIG")
+# The inventory's context is one of the inventory's kubeconfig.
+[ -z "${KUBECONFIG:-}" ] || play+=(-e "platform_kubeconfig=$KUBECONFIG" -e platform_context=)
 [ -z "${KUBE_CONTEXT:-}" ] || play+=(-e "platform_context=$KUBE_CONTEXT")
 case $action in
   check)

@@ -33,6 +33,11 @@ attempt() {
 
 # Go back, wait for it, and say why ($1).
 go_back() {
+  read_revisions || unanswered "$revisions" "$1. It was not taken back: $way_back"
+  if [ "$(newest_revision)" -gt "$ours" ]; then
+    echo "FAILED: $1. It was not taken back, since somebody else is at work on the release: $way_back"
+    exit 1
+  fi
   echo "=== Back to revision $before ($image_before)"
   if attempt helm rollback "$RELEASE" "$before" "${waiting[@]}"; then
     echo "$said"
@@ -69,6 +74,7 @@ if [ -z "${URL:-}" ] && [ "${SMOKE:-}" != none ]; then
   echo "FAILED: URL is empty: nobody would know whether $tag serves. Set it, or SMOKE=none. Nothing was changed."
   exit 1
 fi
+need_helm_3
 read_revisions || unanswered "$revisions" "Nothing was changed"
 before=$(newest_revision deployed)
 if [ "$before" = 0 ]; then
@@ -76,7 +82,9 @@ if [ "$before" = 0 ]; then
   exit 1
 fi
 latest=$(newest_revision)
-image_before=$(wanted_image)
+# Not the Deployment's, which may be that of a release that failed and was not taken back.
+image_before=$(image_of "$before") || unanswered "Helm can't read revision $before" "Nothing was changed"
+checksum=$(chart_checksum "$chart")
 waiting=(--wait --timeout "${TIMEOUT_SECONDS}s")
 way_back="helm -n $NAMESPACE rollback $RELEASE $before"
 job="" words=$(mktemp)
@@ -85,10 +93,12 @@ trap stopped INT TERM
 
 echo "=== Migrate and roll out $tag (now: $image_before, revision $before)"
 began=$SECONDS
-if ! attempt helm upgrade "$RELEASE" "$chart" --reset-then-reuse-values --set-string "image.tag=$tag,image.digest=" \
-  --history-max 10 "${waiting[@]}"; then
+# The chart's hash lets site.yml see whether this is the chart that it would install.
+if ! attempt helm upgrade "$RELEASE" "$chart" --reset-then-reuse-values --history-max 10 "${waiting[@]}" \
+  --set-string "image.tag=$tag,image.digest=,bookkeeping.chartChecksum=$checksum"; then
   echo "$said"
   read_revisions || unanswered "$revisions" "What was changed is not known: $way_back"
+  ours=$(newest_revision)
   # Helm refused (somebody else is at work, a value is wrong): it has made no revision, so nothing of ours is to be undone.
   if [ "$(newest_revision 'failed|pending-upgrade')" -le "$latest" ] ||
     grep -qE 'another operation|sh\.helm\.release\..* already exists' <<<"$said"; then
@@ -103,6 +113,7 @@ if ! attempt helm upgrade "$RELEASE" "$chart" --reset-then-reuse-values --set-st
   # Its last line is the shortest.
   go_back "$(tail -n 1 <<<"$said" | sed 's/^--- //')"
 fi
+ours=$((latest + 1))
 echo "    $(wanted_image) is rolled out, after $((SECONDS - began)) s"
 
 if [ "${SMOKE:-}" = none ]; then

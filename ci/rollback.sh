@@ -28,6 +28,7 @@ version_before() {
   done
 }
 
+need_helm_3
 read_revisions || unanswered "$revisions" "Nothing was changed"
 if [ "$(newest_revision)" = 0 ]; then
   echo "FAILED: there is no release $RELEASE in the namespace $NAMESPACE: install it with site.yml"
@@ -37,6 +38,12 @@ lost="Helm can't read one of its revisions"
 in_service=$(revisions_in_service) || unanswered "$lost" "Nothing was changed"
 revision=${1:-${REVISION:-}}
 named=$revision
+pending=$(newest_revision 'pending-.*')
+if [ "$pending" = "$(newest_revision)" ] && [ -z "$named" ]; then
+  echo "FAILED: somebody else is at work on the release (revision $pending), or was interrupted: wait, or name a revision" \
+    "($(tail -n 1 <<<"$in_service") is in service). Nothing was changed."
+  exit 1
+fi
 if [ -z "$revision" ] && [ -n "$in_service" ]; then
   revision=$(version_before "$in_service") || unanswered "$lost" "Nothing was changed"
 fi

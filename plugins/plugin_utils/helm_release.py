@@ -47,12 +47,12 @@ def status(secret: Secret) -> str:
 
 
 def image_only(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Say whether two sets of values differ in the image and in nothing else, as after continuous delivery."""
+    """Say whether two sets of values differ in the image and perhaps in the chart, as after continuous delivery."""
 
-    def without_image(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in values.items() if key != "image"}
+    def others(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if key not in {"image", "bookkeeping"}}
 
-    return without_image(one) == without_image(other) and one.get("image") != other.get("image")
+    return others(one) == others(other) and one.get("image") != other.get("image")
 
 
 def state(secrets: Sequence[Secret], now: str, timeout_seconds: int) -> dict[str, Any]:

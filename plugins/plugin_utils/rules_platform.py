@@ -16,7 +16,7 @@ _OVERRIDES = (
     "K8S_AUTH_IMPERSONATE_USER", "K8S_AUTH_IMPERSONATE_GROUPS", "K8S_AUTH_TLS_SERVER_NAME",
 )  # fmt: skip
 _WITH_HOST = ("K8S_AUTH_HOST", "K8S_AUTH_API_KEY", "K8S_AUTH_SSL_CA_CERT")
-_NAMESPACES = ("system", "ingress", "database", "app", "backup", "monitoring", "node_agents")
+_NAMESPACES = ("system", "ingress", "database", "app", "backup", "monitoring", "node_agents", "metrics")
 _VERIFY = ("K8S_AUTH_VERIFY_SSL", "K8S_AUTH_VALIDATE_CERTS")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from load.steady import OK, Result
 
 # What becomes of a request whose server dies: the ingress says so, or has begun to answer and can only hang up.
 LOST = {"dropped", "status 502", "status 504"}
+# A load of which one in a hundred requests begins later than this has kept no rate.
+LATEST_MS = 1000
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,19 @@ def by_stream(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     """Return the figures of each stream."""
     names = dict.fromkeys(one.stream for one in results)
     return {name: figures([one for one in results if one.stream == name]) for name in names}
+
+
+def doubts(load: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
+    """Return why the figures of a load can't be believed.
+
+    Args:
+        load: figures(), and by_stream() as its `streams`.
+        wanted: names of all streams.
+    """
+    found = [f"{name}: was not asked for once" for name in wanted if name not in load["streams"]]
+    if load["late_p99_ms"] > LATEST_MS:
+        found.append(f"the load began its requests up to {load['late_p99_ms']} ms late: this machine is too busy")
+    return found
 
 
 def within(results: Iterable[Result], span: Span) -> list[Result]:

@@ -41,7 +41,7 @@ from cluster.paths import tools
 from cluster.shell import Failure, fail, run, say, step
 from exchange_load import trading
 from load import exchange
-from load.report import Span, by_stream, failures, figures, unexplained, within
+from load.report import Span, by_stream, doubts, failures, figures, unexplained, within
 from load.steady import Result, read
 from under_load import CLUSTER, INVENTORY, primary, settled, tally
 
@@ -64,8 +64,6 @@ WORKERS = 'for one in /proc/[0-9]*; do one=${one#/proc/}; [ $one = 1 ] || [ $one
 KILL = 'date +%s.%N; kill -KILL "$@"; for one; do while [ -d /proc/$one ]; do :; done; done; date +%s.%N'
 # How long a pod lives at most that is deleted by force: preStop and SIGTERM get a second or two each.
 FORCED_SECONDS = 5
-# A load that begins its requests later than this kept no rate.
-LATEST_MS = 1000
 # Another style sheet under another name, and not the first version's: as two builds are.
 OTHER_VERSION = """FROM {image}
 USER root
@@ -282,7 +280,6 @@ def verdict(
     """Return what customers noticed, or why the figures can't be believed; `streams` are what must have been asked."""
     lost = unexplained(results, kills)
     noticed = [f"{one.stream} at {one.due:.2f}, {one.seconds:.2f} s: {one.outcome}" for one in lost]
-    noticed += [f"{name}: was not asked for once" for name in streams if name not in trial["streams"]]
     # A trader's connection to an ingress pod ends with it.
     tries = 2 if trial["facts"].get("ingress_pods") else operation.tries
     most = max(map(int, trial["orders"]["by_tries"]), default=0)
@@ -290,9 +287,7 @@ def verdict(
         noticed.append(f"orders: {trial['orders']['by_tries']} tries; expected at most {tries}")
     if trial["orders"]["server_errors"]:
         noticed.append(f"orders: {trial['orders']['server_errors']}")
-    if trial["late_p99_ms"] > LATEST_MS:
-        noticed.append(f"the load began its requests up to {trial['late_p99_ms']} ms late: this machine is too busy")
-    return noticed
+    return noticed + doubts(trial, streams)
 
 
 def attempt(name: str, tags: tuple[str, str], commit: str) -> dict[str, Any]:

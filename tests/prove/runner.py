@@ -1,7 +1,7 @@
 """ansible-runner, which AWX runs playbooks with, installs, verifies and uninstalls, as it would in a pod.
 
-It has a copy of the committed project (`git archive`), an inventory, and the K8S_AUTH_* variables that the credential
-type of playbooks/controller.yml injects; no kubeconfig, no home directory, and a user that no password file knows.
+It has a copy of the committed project (`git archive`), an inventory that names a kubeconfig which isn't there, and what
+the credential type of playbooks/controller.yml injects; no home directory, and a user that no password file knows.
 First it gets a token that the cluster doesn't know, and an inventory that means another cluster: both times nothing may
 change.
 
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import Template
 
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "tests" / "prove")]
@@ -39,6 +40,7 @@ RESULTS = PROJECT / "build" / "prove" / "runner.json"
 # A user without a name or a home, as OpenShift and many a pod have it.
 USER = 54321
 ACCOUNT = "exchange-runner-test"
+TYPES = PROJECT / "roles" / "controller" / "vars" / "main.yml"
 
 
 def image(folder: Path) -> Path:
@@ -61,7 +63,7 @@ def image(folder: Path) -> Path:
 
 
 def inventory(folder: Path) -> None:
-    """Write the cluster's inventory as AWX would import it: without a kubeconfig, since the credential says where."""
+    """Write the cluster's inventory as AWX would import it: with a kubeconfig that people have and AWX hasn't."""
     variables = folder / "group_vars" / "all"
     variables.mkdir(parents=True)
     shutil.copy(PROJECT / "inventories" / "kind" / "hosts.yml", folder)
@@ -69,8 +71,9 @@ def inventory(folder: Path) -> None:
         for file in source.glob("*.yml"):
             shutil.copy(file, variables)
     facts = yaml.safe_load((variables / "cluster.yml").read_text())
-    for name in ("platform_kubeconfig", "platform_context", "exchange_app_helm_binary"):
-        facts.pop(name, None)
+    facts |= {"platform_kubeconfig": "~/.kube/not-here", "platform_context": "somebody-s"}
+    # The image has its own.
+    facts.pop("exchange_app_helm_binary", None)
     (variables / "cluster.yml").write_text(yaml.safe_dump(facts))
 
 
@@ -94,17 +97,26 @@ def no_account() -> None:
     kind.kubectl(CLUSTER, "-n", "default", "delete", "serviceaccount", ACCOUNT, "--ignore-not-found")
 
 
-def injected(folder: Path, token: str) -> dict[str, str]:
-    """Return what the credential type injects."""
+class RoleLoader(yaml.SafeLoader):
+    """YAML with Ansible's texts that are templates of somebody else's."""
+
+
+RoleLoader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+
+
+def injected(folder: Path, token: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the environment and the variables that the credential type by a token injects."""
     cluster = yaml.safe_load(CLUSTER.kubeconfig.read_text())["clusters"][0]["cluster"]
     ca = folder / "ca.crt"
     ca.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
-    return {
-        "K8S_AUTH_HOST": cluster["server"],
-        "K8S_AUTH_API_KEY": token,
-        "K8S_AUTH_SSL_CA_CERT": str(ca),
-        "K8S_AUTH_VERIFY_SSL": "true",
-    }
+    fields = {"host": cluster["server"], "token": token, "tower": {"filename": {"ca": str(ca)}}}
+    role = yaml.load(TYPES.read_text(), RoleLoader)  # noqa: S506 - a safe one, with texts more
+    injectors = role["__controller_types"][0]["injectors"]
+    environment, variables = (
+        {name: Template(text).render(fields) for name, text in injectors[part].items()}
+        for part in ("env", "extra_vars")
+    )
+    return environment, variables
 
 
 class Runner:
@@ -123,9 +135,9 @@ class Runner:
 
     def play(self, playbook: str, *, token: str = "", **variables: Any) -> tuple[int, str]:
         """Run a playbook; return its exit code and its output."""
-        environment = injected(self.folder, token or self.token)
+        environment, given = injected(self.folder, token or self.token)
         (self.folder / "env" / "envvars").write_text(yaml.safe_dump(environment))
-        values = {"verify_report_directory": str(self.folder / "report"), **variables}
+        values = {**given, "verify_report_directory": str(self.folder / "report"), **variables}
         (self.folder / "env" / "extravars").write_text(yaml.safe_dump(values))
         run(["chown", "-R", f"{USER}:{USER}", self.folder])
         command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "env", "-i"]

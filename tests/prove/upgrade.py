@@ -31,7 +31,7 @@ from cluster.kind import kubectl
 from cluster.shell import Failure, fail, run, say, step
 from exchange_load import trading
 from load import exchange
-from load.report import Span, by_stream, failures, figures, within
+from load.report import Span, by_stream, doubts, failures, figures, within
 from load.steady import Result, read
 from meanwhile import repeated
 from under_load import CLUSTER, settled, tally
@@ -170,6 +170,21 @@ def verdict(
     return found
 
 
+def not_tried(report: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
+    """Return what of a campaign didn't take place: an upgrade that changed nothing, a load that wasn't there.
+
+    Args:
+        report: figures of the load, by `streams` too, `changed` by each run of site.yml, and `members_replaced`.
+        wanted: names of all streams.
+    """
+    found = doubts(report, wanted)
+    if report["changed"][0] <= 0:
+        found.append(f"site.yml says changed={report['changed'][0]}")
+    if report["members_replaced"] == 0:
+        found.append("no member of the database was replaced")
+    return found
+
+
 def upgrade(folder: Path, commit: str) -> dict[str, Any]:
     """Install the previous release, upgrade it under load, and compare."""
     with checked_out(commit) as old:
@@ -198,7 +213,7 @@ def upgrade(folder: Path, commit: str) -> dict[str, Any]:
     again = site(PROJECT, variables)
     results = read(record)
     orders = tally(json.loads(line) for line in (folder / "load-record.jsonl").read_text().splitlines())
-    return {
+    report = {
         "from": commit,
         "to": run(["git", "rev-parse", "HEAD"], cwd=PROJECT).strip(),
         "seconds": round(took, 1),
@@ -210,8 +225,9 @@ def upgrade(folder: Path, commit: str) -> dict[str, Any]:
         "failures": [one.__dict__ for one in failures(results)],
         "orders": orders,
         "acknowledged_and_stored": json.loads((folder / "load-verdict.json").read_text()),
-        "noticed": verdict(results, orders, handed_over=handed_over, changed=again),
     }
+    noticed = verdict(results, orders, handed_over=handed_over, changed=again)
+    return report | {"noticed": noticed + not_tried(report, exchange.stream_names(wanted_streams))}
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,15 @@ def test_it_holds_the_collections_that_awx_would_install() -> None:
     assert set(pinned) == set(ranges)
     assert [name for name, version in pinned.items() if Version(version) not in SpecifierSet(ranges[name])] == []
     assert set(DEPENDENCIES["exclude"]["all_from_collections"]) == set(pinned)
+
+
+def test_it_holds_the_collections_that_are_called() -> None:
+    files = [path for folder in ("roles", "playbooks") for path in (PROJECT / folder).rglob("*.yml")]
+    named = r"^\s*(?:- )?([a-z_]+\.[a-z_]+)\.[a-z_]+:"
+    called = {found for path in files for found in re.findall(named, path.read_text(), re.MULTILINE)}
+    assert called - {"ansible.builtin", "cryptoexchange.platform"} == {
+        one["name"] for one in DEPENDENCIES["galaxy"]["collections"]
+    }
 
 
 @pytest.mark.parametrize("one", DEPENDENCIES["galaxy"]["collections"], ids=lambda one: one["name"])

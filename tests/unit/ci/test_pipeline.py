@@ -100,7 +100,9 @@ def test_every_builder_is_an_input(checkout: Path, builder: str) -> None:
     pipeline = yaml.safe_load(result.stdout)
     builds = [pipeline[f"build-{name}"] for name in IMAGES]
     assert {build["variables"]["BUILDER"] for build in builds} == {"docker" if builder == "dind" else builder}
-    assert {"services" in build for build in builds} == {builder == "dind"}
+    services = [build.get("services") for build in builds]
+    aliased = [{"name": "docker.io/library/docker:29-dind", "alias": "docker"}]
+    assert services == [aliased if builder == "dind" else None] * len(IMAGES)
 
 
 def test_another_builder_is_refused(checkout: Path) -> None:
@@ -125,9 +127,10 @@ def test_a_merge_deploys(checkout: Path) -> None:
     assert not [name for name in found if name.startswith("sign-")]
 
 
-def test_a_scheduled_pipeline_builds_and_deploys_nothing(checkout: Path) -> None:
-    schedule = {**BRANCH, "CI_PIPELINE_SOURCE": "schedule", "COSIGN_PRIVATE_KEY": "key", "AUTO_PRODUCTION": "true"}
-    found = jobs(checkout, STAGING_URL="https://staging.example.org", **schedule)
+@pytest.mark.parametrize("source", ["schedule", "web", "api", "trigger", "pipeline"])
+def test_without_a_push_nothing_is_built_or_deployed(checkout: Path, source: str) -> None:
+    wanted = {**BRANCH, "CI_PIPELINE_SOURCE": source, "COSIGN_PRIVATE_KEY": "key", "AUTO_PRODUCTION": "true"}
+    found = jobs(checkout, STAGING_URL="https://staging.example.org", **wanted)
     assert set(found) == {"lint", "migrations", "unit", "upgrade", "roll-back-production"}
 
 
@@ -175,6 +178,42 @@ def test_a_push_does_not_cancel_what_an_earlier_one_has_to_deploy() -> None:
     rules = {rule["if"]: rule.get("auto_cancel") for rule in pipeline["workflow"]["rules"]}
     assert rules["$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"] == {"on_new_commit": "none"}
     assert rules['$CI_PIPELINE_SOURCE == "merge_request_event"'] is None
+
+
+def test_gitlab_takes_the_name_of_what_is_attached_to_a_merge_request(expanded: dict[str, Any]) -> None:
+    # Its schema doesn't say so: lib/gitlab/ci/config/entry/artifacts.rb, EXPOSE_AS_REGEX.
+    names = [job["artifacts"]["expose_as"] for job in expanded.values() if "expose_as" in str(job)]
+    assert len(names) == 1
+    assert [name for name in names if not re.fullmatch(r"\w[-\w ]*", name)] == []
+
+
+def test_a_version_is_on_staging_before_the_platform_of_production_is_changed(expanded: dict[str, Any]) -> None:
+    stages = expanded["stages"]
+    assert stages.index("staging") < stages.index(expanded["platform-apply"]["stage"]) < stages.index("production")
+    # A changed chart alone goes the application's way.
+    [rule] = expanded["platform-apply"]["rules"]
+    assert not [path for path in rule["changes"] if path.startswith("charts")]
+    assert [path for path in expanded["staging"]["rules"][0]["changes"] if path.startswith("charts")]
+
+
+def test_the_platform_of_another_cluster_has_jobs_of_its_own(checkout: Path) -> None:
+    text = (checkout / ".gitlab-ci.yml").read_text()
+    more = """  - local: /ci/platform.yml
+    inputs: {name: platform-staging, stage: verify, resource_group: staging, inventory: inventories/staging}
+"""
+    (checkout / "two.yml").write_text(
+        text.replace("  - local: /ci/platform.yml\n", f"  - local: /ci/platform.yml\n{more}")
+    )
+    result = local(checkout, "--preview", "--file", "two.yml", **BRANCH)
+    assert result.returncode == 0, result.stderr
+    pipeline = yaml.safe_load(result.stdout)
+    one, other = (pipeline[f"{name}-apply"] for name in ("platform", "platform-staging"))
+    assert (one["resource_group"], other["resource_group"]) == ("production", "staging")
+    assert (one["environment"]["name"], other["environment"]["name"]) == ("platform", "platform-staging")
+    assert (one["variables"]["INVENTORY"], other["variables"]["INVENTORY"]) == (
+        "inventories/prod",
+        "inventories/staging",
+    )
 
 
 def test_what_changes_a_cluster_is_a_deployment(expanded: dict[str, Any]) -> None:

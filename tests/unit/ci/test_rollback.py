@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -38,7 +39,10 @@ done
 exec {helm} "$@"
 """
 # What Helm does first: it records that a revision is pending.
-BEGIN = 'curl --fail --silent --output /dev/null --data-binary "@$NEWER" "$SERVER/api/v1/namespaces/exchange/secrets"'
+POST = 'curl --fail --silent --output /dev/null --data-binary @- "$SERVER/api/v1/namespaces/exchange/secrets"'
+BEGIN = f'{POST} <"$NEWER"'
+# What somebody else does after that.
+BEGIN_TOO = f"""sed 's/exchange.v2/exchange.v3/; s/"version": "2"/"version": "3"/' "$NEWER" | {POST}"""
 # kubectl, but for the Deployment: the server has none.
 KUBECTL = """#!/bin/sh
 case "$*" in
@@ -63,7 +67,11 @@ def secret(revision: Revision, settings: dict[str, Any] | None = None) -> dict[s
         "version": number,
         "info": {**times, "status": status, "description": said},
         "chart": {"metadata": {"name": "exchange", "version": "0.1.0", "apiVersion": "v2"}},
-        "config": {"image": {"digest": "", "pullSecrets": [], "tag": tag}, "web": {"tag": "none"}, **(settings or {})},
+        "config": {
+            "image": {"digest": "", "pullSecrets": ["x"], "repository": "registry.example.org/exchange", "tag": tag},
+            "web": {"tag": "none"},
+            **(settings or {}),
+        },
     }
     labels = {"owner": "helm", "name": "exchange", "status": status, "version": str(number)}
     return {
@@ -271,6 +279,16 @@ def test_while_somebody_else_is_at_work_nothing_is_deployed_and_nothing_rolled_b
     assert ran.last.endswith("Nothing was changed.")
 
 
+def test_while_somebody_else_is_at_work_nothing_is_rolled_back_unless_the_revision_is_named(tmp_path: Path) -> None:
+    history = [(1, "a", "superseded", FIRST), (2, "b", "deployed", DONE), (3, "b", "pending-upgrade", "Preparing")]
+    ran = script(tmp_path, history, "rollback.sh")
+    assert (ran.code, ran.noted) == (1, "")
+    assert ran.last.startswith("FAILED: somebody else is at work on the release (revision 3), or was interrupted")
+    assert ran.last.endswith("(2 is in service). Nothing was changed.")
+    ran = script(tmp_path, history, "rollback.sh", "2")
+    assert (ran.code, "rollback exchange 2 " in ran.noted) == (0, True)
+
+
 SOMEBODY = "echo 'Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress'; exit 1"
 # What becomes of an upgrade that has begun -> the last line, and whether it is gone back.
 BROKEN = {
@@ -288,7 +306,7 @@ def test_what_an_upgrade_leaves_behind_that_did_not_end(tmp_path: Path, what: st
     assert ran.last.startswith("FAILED: ")
     assert said in ran.last
     assert ("rollback exchange 1 --wait" in ran.noted) == back
-    assert ran.last.endswith("registry.example.org/exchange:now serves.") == back
+    assert ran.last.endswith("registry.example.org/exchange:a serves.") == back
 
 
 @pytest.mark.parametrize("begin", [BEGIN, ":"])
@@ -304,7 +322,7 @@ def test_a_job_that_is_stopped_goes_back_at_once_and_does_not_wait_for_it(tmp_pa
     if begin == BEGIN:
         assert ran.noted.strip().endswith("rollback exchange 1")
         assert ran.last == (
-            "FAILED: the job was stopped. It goes back to registry.example.org/exchange:now, which was not waited for."
+            "FAILED: the job was stopped. It goes back to registry.example.org/exchange:a, which was not waited for."
         )
     else:
         assert (ran.noted, ran.last) == ("", "FAILED: the job was stopped. Nothing was changed.")
@@ -323,8 +341,44 @@ def test_a_version_that_fails_the_smoke_test_is_given_up(tmp_path: Path) -> None
     assert (ran.code, "rollback exchange 1 --wait" in ran.noted) == (1, True)
     assert ran.last == (
         "FAILED: c: smoke test: http://127.0.0.1:1/accounts/login/ gives no good answer."
-        " registry.example.org/exchange:now serves."
+        " registry.example.org/exchange:a serves."
     )
+
+
+def test_a_version_is_not_taken_back_while_somebody_else_is_at_work(tmp_path: Path) -> None:
+    nobody = {"SMOKE": "", "URL": "http://127.0.0.1:1"}
+    both = f"{BEGIN}; {BEGIN_TOO}; exit 0"
+    ran = script(tmp_path, [(1, "a", "deployed", FIRST)], "release.sh", "c", upgrade=both, **nobody)
+    assert (ran.code, ran.noted) == (1, "")
+    assert "It was not taken back, since somebody else is at work on the release" in ran.last
+    assert ran.last.endswith("rollback exchange 1")
+
+
+def test_what_serves_is_named_after_helm_s_record_and_not_after_a_deployment_that_failed(tmp_path: Path) -> None:
+    history = [(1, "a", "deployed", FIRST), (2, "b", "failed", "Upgrade failed: x")]
+    ran = script(tmp_path, history, "release.sh", "c", upgrade=f"{BEGIN}; exit 0")
+    assert "(now: registry.example.org/exchange:a, revision 1)" in ran.output
+
+
+def test_the_chart_s_hash_goes_along(tmp_path: Path) -> None:
+    noting = f'echo "$*" >"$BEGUN"; {BEGIN}; exit 0'
+    assert script(tmp_path, [(1, "a", "deployed", FIRST)], "release.sh", "c", upgrade=noting).code == 0
+    assert re.search(r"image\.digest=,bookkeeping\.chartChecksum=[0-9a-f]{64}$", (tmp_path / "begun").read_text())
+
+
+def test_which_chart_it_was_is_no_setting(tmp_path: Path) -> None:
+    changed = secret((2, "b", "deployed", DONE), {"bookkeeping": {"chartChecksum": "x"}})
+    ran = script(tmp_path, [(1, "a", "superseded", FIRST)], "rollback.sh", objects=[changed])
+    assert ran.code == 0, ran.output
+
+
+@pytest.mark.parametrize("words", [["release.sh", "c"], ["rollback.sh"]])
+def test_helm_4_is_refused_as_site_yml_does(tmp_path: Path, words: list[str]) -> None:
+    other = tmp_path / "helm4"
+    other.write_text("#!/bin/sh\necho v4.2.0\n")
+    other.chmod(0o755)
+    ran = script(tmp_path, HISTORIES["the one before"][0], *words, HELM=str(other))
+    assert (ran.code, ran.last) == (1, "FAILED: Helm is v4.2.0: expected version 3. Nothing was changed.")
 
 
 def test_a_version_that_is_not_to_be_tried_is_said_to_be_untried(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_as_promised() -> None:
         ([*GOOD[:4], (60, 50, 3), (70, 90, 4), (200, 9, 2)], 0, "to and fro"),
         (GOOD[:4], 0, "didn't come back"),
         (GOOD, 1, "changed=1"),
+        ([*GOOD[:2], (40, 150, autoscaling.SCALING["max_replicas"]), (200, 9, 2)], 0, "lower LOAD_RATE"),
     ],
 )
 def test_not_as_promised(rows: list[tuple[float, float | None, int]], changed: int, words: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cluster.shell import Failure
 from load.steady import OK, Result
-from prove.upgrade import handovers, retagged, verdict
+from prove.upgrade import handovers, not_tried, retagged, verdict
 
 GOOD: dict[str, Any] = {"by_tries": {"1": 9}, "server_errors": {}}
 
@@ -36,6 +36,31 @@ def test_what_an_upgrade_may_cost(
     outcome: str, orders: dict[str, Any], handed_over: list[float], changed: int, words: str
 ) -> None:
     found = verdict([Result("GET", 50.0, 0.1, outcome, 0.0)], orders, handed_over=handed_over, changed=changed)
+    assert len(found) == bool(words)
+    assert not words or words in found[0]
+
+
+TRIED: dict[str, Any] = {
+    "streams": {"GET": {"requests": 9}, "page": {"requests": 1}},
+    "late_p99_ms": 3.0,
+    "changed": [7, 0],
+    "members_replaced": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, ""),
+        ({"streams": {"GET": {"requests": 9}}}, "page: was not asked for once"),
+        ({"late_p99_ms": 1500.0}, "up to 1500.0 ms late"),
+        ({"changed": [0, 0]}, "changed=0"),
+        ({"changed": [-1, 0]}, "changed=-1"),
+        ({"members_replaced": 0}, "no member"),
+    ],
+)
+def test_an_upgrade_that_did_not_take_place_proves_nothing(changed: dict[str, Any], words: str) -> None:
+    found = not_tried({**TRIED, **changed}, ["GET", "page"])
     assert len(found) == bool(words)
     assert not words or words in found[0]
 

@@ -97,7 +97,11 @@ def test_awx_gets_everything_and_a_second_run_changes_nothing(awx: Awx, address:
     assert by_token["injectors"]["env"]["K8S_AUTH_SSL_CA_CERT"] == "{{ tower.filename.ca }}"
     assert by_token["inputs"]["required"] == ["host", "token", "ca"]
     by_kubeconfig = awx.named("credential_types", "exchange cluster, by a kubeconfig")
-    assert by_kubeconfig["injectors"]["extra_vars"] == {"platform_kubeconfig": "{{ tower.filename.kubeconfig }}"}
+    assert by_token["injectors"]["extra_vars"] == {"platform_kubeconfig": "", "platform_context": ""}
+    assert by_kubeconfig["injectors"]["extra_vars"] == {
+        "platform_kubeconfig": "{{ tower.filename.kubeconfig }}",
+        "platform_context": "",
+    }
     assert awx.named("credentials", "exchange prod cluster")["credential_type"] == by_token["id"]
     assert awx.named("credentials", "exchange staging cluster")["credential_type"] == by_kubeconfig["id"]
     [secrets] = [item for item in awx.items["credentials"] if "secrets" in item["name"]]
