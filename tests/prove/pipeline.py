@@ -3,7 +3,9 @@
 gitlab-ci-local runs the jobs build-exchange, staging and production of a clone, with docker as the builder, a registry
 on loopback that the cluster's nodes pull from, and the deployer's kubeconfig as the only way to the cluster. Both
 environments are the same release here. A bad version must turn the pipeline red with its reason in the last lines, and
-leave the version before serving; somebody asks for a page all the while. What is committed is what is tried.
+leave the version before serving; somebody asks for a page all the while. Then a merge request changes the platform's
+inventory: platform-check must say what that would change, without a secret and without changing it; and platform-apply,
+on merge of an inventory that says what is there, changes nothing and leaves the tag. What is committed is tried.
 CLUSTER names the cluster (test), which is made if need be, and removed if all went well. Results:
 build/prove/pipeline.json, all output in the folder beside it.
 """
@@ -31,6 +33,7 @@ import yaml
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT / "tests"), str(Path(__file__).parent)]
 
+import inventory
 from cluster import docker, images, kind, registry
 from cluster.kind import kubectl
 from cluster.npm import gitlab_ci_local
@@ -48,8 +51,25 @@ DOMAIN = yaml.safe_load((PROJECT / "inventories" / "kind" / "group_vars" / "all"
 ]
 PAGE = "/accounts/login/"
 JOBS = ("build-exchange", "staging", "production")
+DEFAULTS = yaml.safe_load((PROJECT / "roles" / "platform" / "defaults" / "main.yml").read_text())
 # A failed migration is tried four times, with pauses between.
 TIMEOUT_SECONDS = 240
+# What the platform is installed with, beside the cluster's inventory.
+INSTALLED: dict[str, Any] = {
+    "platform_components": [*DEFAULTS["platform_components"], "deployer"],
+    "exchange_app_image": {"repository": REPOSITORY, "tag": "first"},
+    "exchange_app_timeout_seconds": TIMEOUT_SECONDS,
+    "exchange_app_migrate_deadline_seconds": TIMEOUT_SECONDS - 30,
+    "deployer_kubeconfig": str(CREDENTIALS),
+}
+# The account that site.yml takes is another one than that of deployments.
+PLATFORM = {"INVENTORY": "inventories/campaign", "KUBECONFIG": str(CLUSTER.kubeconfig)}
+MERGE_REQUEST = {
+    "CI_PIPELINE_SOURCE": "merge_request_event",
+    "CI_COMMIT_BRANCH": "",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "7",
+    "CI_PROJECT_ID": "7",
+}
 # As long as a pod goes on serving that has been told to stop: exchange_app_pre_stop_seconds.
 FORGET_SECONDS = 10
 NEVER_APPLIED = '''"""Fails, on purpose."""
@@ -177,8 +197,8 @@ def visited() -> Iterator[Visitor]:
         yield visitor
 
 
-def pipeline(*jobs: str) -> subprocess.CompletedProcess[str]:
-    """Run jobs of the clone's pipeline."""
+def pipeline(*jobs: str, **others: str) -> subprocess.CompletedProcess[str]:
+    """Run jobs of the clone's pipeline, some variables being others."""
     variables = {
         "CI_REGISTRY_IMAGE": registry.ADDRESS,
         "STAGING_URL": f"https://{DOMAIN}",
@@ -190,10 +210,11 @@ def pipeline(*jobs: str) -> subprocess.CompletedProcess[str]:
         "SMOKE_SECONDS": "30",
         # Debian's docker may have no BuildKit.
         "DOCKER_BUILDKIT": "0",
+        **others,
     }
     inputs = {"builder": "docker", "build_options": "--network=host"}
     command = [str(gitlab_ci_local()), "--force-shell-executor", "--no-color"]
-    command += ["--ignore-predefined-vars", "CI_REGISTRY_IMAGE"]
+    command += ["--ignore-predefined-vars", ",".join(("CI_REGISTRY_IMAGE", *others))]
     command += [word for name, value in variables.items() for word in ("--variable", f"{name}={value}")]
     command += [word for name, value in inputs.items() for word in ("--input", f"{name}={value}")]
     environment = {**os.environ, "PATH": f"{tools()}:{os.environ['PATH']}"}
@@ -308,6 +329,90 @@ def rolled_back(to: str) -> dict[str, Any]:
     }
 
 
+def proposed() -> dict[str, Any]:
+    """Propose to keep pods longer; return what the merge request's job said of it."""
+    git("checkout", "--quiet", "-B", "proposal")
+    write_inventory(exchange_app_pre_stop_seconds=11)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "Pods that go take requests for longer")
+    before = generation()
+    with step("The job platform-check of a merge request", 180):
+        result = pipeline("platform-check", **PLATFORM, **MERGE_REQUEST)
+    (FOLDER / "platform-check.log").write_text(result.stdout)
+    diff = CHECKOUT / "build" / "ci" / "platform.diff"
+    said = diff.read_text() if diff.exists() else ""
+    found = [] if result.returncode == 0 else [f"the job ended with {result.returncode}"]
+    if not re.search(r"preStopSeconds: 10 -> 11", said):
+        found.append("what is attached does not say that preStopSeconds becomes 11")
+    if generation() != before:
+        found.append("the Deployment was changed by a check")
+    found += [f"the value of {name} is in what is attached" for name, value in secrets() if value in said]
+    git("checkout", "--quiet", "main")
+    return {"version": "a merge request of the platform", **job_seen(result, found)}
+
+
+def applied() -> dict[str, Any]:
+    """Merge an inventory that says what is there; return what the job said."""
+    write_inventory()
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "The inventory")
+    tag, before = deployed(), generation()
+    with step("The job platform-apply", 180):
+        result = pipeline("platform-apply", **PLATFORM)
+    (FOLDER / "platform-apply.log").write_text(result.stdout)
+    changed = re.search(r"changed=(\d+)", result.stdout)
+    found = [] if result.returncode == 0 else [f"the job ended with {result.returncode}"]
+    if not changed or changed[1] != "0":
+        found.append(f"site.yml says {changed[0] if changed else 'nothing'}")
+    if (deployed(), generation()) != (tag, before):
+        found.append(f"the Deployment was changed: {deployed()} should run, and {tag} did")
+    return {"version": "the platform", **job_seen(result, found)}
+
+
+def job_seen(result: subprocess.CompletedProcess[str], found: list[str]) -> dict[str, Any]:
+    """Return what results hold of a job."""
+    return {
+        "exit_code": result.returncode,
+        "last_lines": last_lines(result.stdout),
+        "serves_now": deployed(),
+        "problems": found,
+    }
+
+
+def write_inventory(**variables: Any) -> None:
+    """Put the cluster's inventory into the clone, with what the platform was installed with, and with these."""
+    folder = CHECKOUT / PLATFORM["INVENTORY"]
+    shutil.rmtree(folder, ignore_errors=True)
+    inventory.write(CLUSTER, folder, **INSTALLED, **variables)
+
+
+def generation() -> str:
+    """Return how often the wanted state of the web pods was changed."""
+    return kubectl(
+        CLUSTER, "-n", "exchange", "get", "deployment", "exchange-web", "-o", "jsonpath={.metadata.generation}"
+    )
+
+
+def secrets() -> list[tuple[str, str]]:
+    """Return the platform's secrets, by name."""
+    found = []
+    for namespace in ("exchange", "exchange-database", "exchange-platform"):
+        listed = json.loads(kubectl(CLUSTER, "-n", namespace, "get", "secrets", "-o", "json"))["items"]
+        for item in listed:
+            if item["type"] == "helm.sh/release.v1":
+                continue
+            values = {
+                key: base64.b64decode(text).decode(errors="replace") for key, text in item.get("data", {}).items()
+            }
+            # A user's name or a CA's certificate is none.
+            found += [
+                (f"{namespace}/{item['metadata']['name']}.{key}", value)
+                for key, value in values.items()
+                if re.search("password|key|token|secret", key) and value.strip()
+            ]
+    return found
+
+
 def ready() -> None:
     """Make cluster and registry, and install the platform with the application from that registry."""
     os.environ["PATH"] = f"{PROJECT}/.venv/bin:{os.environ['PATH']}"
@@ -317,19 +422,10 @@ def ready() -> None:
     docker.ensure()
     kind.up(CLUSTER)
     registry.start(CLUSTER)
-    defaults = yaml.safe_load((PROJECT / "roles" / "platform" / "defaults" / "main.yml").read_text())
     built = next(image.reference for image in images.platform_images() if image.name == "exchange")
     registry.push(built, "exchange:first")
     with step("The whole platform, with a deployer", 120):
-        playbook(
-            "site.yml",
-            platform_components=[*defaults["platform_components"], "deployer"],
-            exchange_app_image={"repository": REPOSITORY, "tag": "first"},
-            exchange_app_image_tag="first",
-            exchange_app_timeout_seconds=TIMEOUT_SECONDS,
-            exchange_app_migrate_deadline_seconds=TIMEOUT_SECONDS - 30,
-            deployer_kubeconfig=str(CREDENTIALS),
-        )
+        playbook("site.yml", **INSTALLED, exchange_app_image_tag="first")
     secret = kubectl(CLUSTER, "-n", "exchange-platform", "get", "secret", "ingress-ca", "-o", "json")
     AUTHORITY.write_bytes(base64.b64decode(json.loads(secret)["data"]["tls.crt"]))
 
@@ -346,6 +442,8 @@ def main() -> int:
     for trial in TRIALS:
         keep(seen, tried(trial))
     keep(seen, rolled_back(next(one["serves_now"] for one in seen if one["exit_code"] == 0)))
+    keep(seen, proposed())
+    keep(seen, applied())
     for reference in run(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY]).split():
         if not reference.endswith(":<none>"):
             run(["docker", "image", "rm", reference])

@@ -30,6 +30,7 @@ from jinja2 import Template
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "tests" / "prove")]
 
+import inventory
 from cluster import docker, kind
 from cluster.paths import tools
 from cluster.shell import Failure, fail, run, say, step
@@ -60,21 +61,6 @@ def image(folder: Path) -> Path:
     program.chmod(0o755)
     shutil.copy((tools() / "helm").resolve(), folder / "bin" / "helm")
     return folder / "bin"
-
-
-def inventory(folder: Path) -> None:
-    """Write the cluster's inventory as AWX would import it: with a kubeconfig that people have and AWX hasn't."""
-    variables = folder / "group_vars" / "all"
-    variables.mkdir(parents=True)
-    shutil.copy(PROJECT / "inventories" / "kind" / "hosts.yml", folder)
-    for source in (PROJECT / "inventories" / "kind" / "group_vars" / "all", kind.inventory(CLUSTER)):
-        for file in source.glob("*.yml"):
-            shutil.copy(file, variables)
-    facts = yaml.safe_load((variables / "cluster.yml").read_text())
-    facts |= {"platform_kubeconfig": "~/.kube/not-here", "platform_context": "somebody-s"}
-    # The image has its own.
-    facts.pop("exchange_app_helm_binary", None)
-    (variables / "cluster.yml").write_text(yaml.safe_dump(facts))
 
 
 def account() -> str:
@@ -130,7 +116,14 @@ class Runner:
         (folder / "project").mkdir()
         archive = subprocess.run(["git", "archive", "HEAD"], cwd=PROJECT, stdout=subprocess.PIPE, check=True)
         subprocess.run(["tar", "-x", "-C", folder / "project"], input=archive.stdout, check=True)
-        inventory(folder / "inventory")
+        # As AWX would import it: with a kubeconfig that people have and AWX hasn't. The image has its own Helm.
+        inventory.write(
+            CLUSTER,
+            folder / "inventory",
+            platform_kubeconfig="~/.kube/not-here",
+            platform_context="somebody-s",
+            exchange_app_helm_binary="helm",
+        )
         (folder / "env").mkdir()
 
     def play(self, playbook: str, *, token: str = "", **variables: Any) -> tuple[int, str]:
