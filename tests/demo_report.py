@@ -34,7 +34,7 @@ Administrator:          https://{domain}/admin/, user admin, password:
                         {tools()}/kubectl --kubeconfig build/kind/kubeconfig -n exchange \\
                           get secret exchange-admin -o jsonpath='{{.data.password}}' | base64 -d; echo
 Something to look at:   {tools()}/kubectl --kubeconfig build/kind/kubeconfig -n exchange \\
-                          exec deploy/exchange -- python manage.py seed_demo
+                          exec deploy/exchange-web -- python manage.py seed_demo
 Metrics and alerts:     {tools()}/kubectl --kubeconfig build/kind/kubeconfig -n exchange-monitoring \\
                           port-forward svc/prometheus 9090, then http://localhost:9090/
 Remove it:              make clean""")
