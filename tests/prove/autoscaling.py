@@ -4,7 +4,7 @@ On a kind cluster with metrics-server, which site.yml installs: the web pods of 
 load goes through the ingress until the autoscaler has added pods, and for some minutes more; site.yml runs in the
 middle and must change nothing; the load ends, and the first number must come back. The load must be one that fewer pods
 than the most suffice for: at its bounds an autoscaler keeps still, whatever it would do. CLUSTER names the cluster
-(test), LOAD_RATE the requests a second (25). Results: build/prove/autoscaling.json, with every sample.
+(test), LOAD_RATE the requests a second (50). Results: build/prove/autoscaling.json, with every sample.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from meanwhile import repeated
 from under_load import CLUSTER, INVENTORY, settled
 
 RESULTS = PROJECT / "build" / "prove" / "autoscaling.json"
-RATE = float(os.environ.get("LOAD_RATE") or 25)
+RATE = float(os.environ.get("LOAD_RATE") or 50)
 APP = ("-n", exchange.NAMESPACE)
 WEB = "app.kubernetes.io/name=exchange,app.kubernetes.io/component=web"
 SCALING = {
