@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ CHART_VALUES = frozenset(
         "cronJobs", "processResources", "service", "ingress", "networkPolicy", "bookkeeping",
     }
 )  # fmt: skip
+# A pod of a Django application takes at least so long until it is ready.
+START_SECONDS = 5
 _PROCESS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?")
 _RELEASE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _ADMIN_NAME = re.compile(r"[\w.@+-]{3,150}")
@@ -339,10 +342,22 @@ def scaling_figures(values: Values, settings: Mapping[str, Any]) -> Problems:
         yield "exchange_app_autoscaling.prometheus_address", address, "" if good else expected
 
 
-def connections(values: Values) -> Problems:
-    """Check that the platform's own database has connections for all web pods, and for one more during a rollout.
+def pods_at_once(pods: int, leaving_seconds: int) -> int:
+    """Return how many pods of so many there are at most while all of them are replaced.
 
-    A pod that gets none isn't ready; under load, which is when pods are added, they would go one after the other.
+    There is one more than wanted (maxSurge), and those that are going hold their connections until they are gone.
+
+    Args:
+        pods: how many are wanted.
+        leaving_seconds: how long a pod takes that is going.
+    """
+    return min(2 * pods, pods + 1 + math.ceil(leaving_seconds / START_SECONDS))
+
+
+def connections(values: Values) -> Problems:
+    """Check that the platform's own database has connections for all web pods, also while they are replaced.
+
+    A pod that gets none answers 503 and isn't ready; under load, when pods are added, they go one after the other.
     """
     each = values["exchange_app_connections_per_pod"]
     ours = "postgres_memory_limit" in values and values["platform_database_mode"] == "internal"
@@ -356,11 +371,14 @@ def connections(values: Values) -> Problems:
     scaled = values["exchange_app_autoscaling"]["enabled"]
     name = "exchange_app_autoscaling.max_replicas" if scaled else "exchange_app_replicas"
     pods = values["exchange_app_autoscaling"]["max_replicas"] if scaled else values["exchange_app_replicas"]
-    most = max((allowed - OTHER_CONNECTIONS) // each - 1, 0)
+    leaving = values["exchange_app_pre_stop_seconds"] + values["exchange_app_graceful_timeout_seconds"]
+    room = (allowed - OTHER_CONNECTIONS) // each
+    most = next((fewer for fewer in range(min(pods, room), 0, -1) if pods_at_once(fewer, leaving) <= room), 0)
     too_many = (
         f"expected at most {most}: the database has {allowed} connections, {OTHER_CONNECTIONS} of them for others; "
-        f"each web pod, and one more during a rollout, takes up to {each} (exchange_app_connections_per_pod). "
-        "Raise postgres_memory_limit, or put PgBouncer between (postgres_pgbouncer_enabled)"
+        f"each web pod takes up to {each} (exchange_app_connections_per_pod), and while all are replaced there are up "
+        f"to {pods_at_once(pods, leaving)}, those that are going counted. Raise postgres_memory_limit, or put "
+        "PgBouncer between (postgres_pgbouncer_enabled)"
     )
     yield name, pods, too_many if pods > most else ""
 

@@ -49,8 +49,9 @@ VARIABLES: dict[str, Any] = {
     **exchange.VARIABLES,
     "platform_components": ["ingress_nginx", "postgres", "exchange_app", "metrics_server"],
     "exchange_app_autoscaling": SCALING,
-    # Seven web pods, and one of a rollout's, keep up to 64 connections; kind's small database has 34.
+    # Seven web pods, twice while they are replaced, keep up to 112 connections; kind's small database has 46.
     "postgres_memory_limit": "1Gi",
+    "postgres_parameters": {"max_connections": 130},
 }
 # The autoscaler takes a tenth more for nothing.
 CROSSED_PERCENT = 1.1 * SCALING["cpu_percent"]

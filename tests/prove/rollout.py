@@ -52,7 +52,7 @@ ORDERS = float(os.environ.get("ORDERS") or 5)
 ADDRESS = os.environ.get("INGRESS_ADDRESS") or CLUSTER.address
 QUIET_SECONDS = 20
 ROLLOUTS, DELETIONS, KILLS = 10, 6, 3
-# Six web pods keep up to 48 connections; kind's small database takes 34.
+# Six web pods keep up to 48 connections; kind's small database takes 46.
 DATABASE = {"postgres_memory_limit": "1Gi"}
 APP = ("-n", exchange.NAMESPACE)
 WEB = "app.kubernetes.io/name=exchange,app.kubernetes.io/component=web"

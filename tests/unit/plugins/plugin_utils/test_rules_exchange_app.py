@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.checks import cron
 from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.preflight import Role, find_errors
+from ansible_collections.cryptoexchange.platform.plugins.plugin_utils.rules_exchange_app import pods_at_once
 from unit.plugins.plugin_utils.exchange_app_role import EXCHANGE_APP, app, computed_defaults
 
 WORKER = {"name": "queue", "command": ["work"]}
@@ -192,7 +193,7 @@ def test_an_unknown_sub_key_is_refused(name: str) -> None:
         (
             {"exchange_app_autoscaling": {"min_replicas": 9}},
             "exchange_app_autoscaling.min_replicas",
-            "at most max_replicas (6)",
+            "at most max_replicas (4)",
         ),
         ({"exchange_app_autoscaling": {"max_replicas": 0}}, "exchange_app_autoscaling.max_replicas", "1 to 1000"),
         ({"exchange_app_autoscaling": {"cpu_percent": -1}}, "exchange_app_autoscaling.cpu_percent", "0 to 1000"),
@@ -242,26 +243,39 @@ def test_an_impossible_value_is_refused(changed: dict[str, Any], variable: str, 
     assert any(error.startswith(f"{variable} is ") and expected in error for error in found), found
 
 
-AUTOSCALED = {"enabled": True, "min_replicas": 2, "max_replicas": 9}
+AUTOSCALED = {"enabled": True, "min_replicas": 2, "max_replicas": 5}
+
+
+@pytest.mark.parametrize(
+    ("pods", "leaving_seconds", "expected"),
+    [(1, 35, 2), (2, 35, 4), (6, 35, 12), (20, 35, 28), (20, 0, 21), (2, 3600, 4)],
+)
+def test_pods_that_there_are_while_all_are_replaced(pods: int, leaving_seconds: int, expected: int) -> None:
+    assert pods_at_once(pods, leaving_seconds) == expected
 
 
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        # 1Gi allows 82 connections, 10 of them for others: 9 pods of 8, one of them a rollout's.
-        ({"exchange_app_replicas": 8}, ""),
-        ({"exchange_app_replicas": 9}, "exchange_app_replicas is 9: expected at most 8: the database has 82 conn"),
-        ({"exchange_app_autoscaling": AUTOSCALED}, "exchange_app_autoscaling.max_replicas is 9: expected at most 8"),
+        # 1Gi allows 82 connections, 10 of them for others: 9 pods of 8.
+        ({"exchange_app_replicas": 4}, ""),
+        (
+            {"exchange_app_replicas": 5},
+            "exchange_app_replicas is 5: expected at most 4: the database has 82 connections",
+        ),
+        ({"exchange_app_autoscaling": AUTOSCALED}, "exchange_app_autoscaling.max_replicas is 5: expected at most 4"),
         ({"exchange_app_autoscaling": {**AUTOSCALED, "enabled": False}}, ""),
         ({"exchange_app_replicas": 9, "exchange_app_connections_per_pod": 4}, ""),
         ({"exchange_app_replicas": 900, "exchange_app_connections_per_pod": 0}, ""),
         ({"exchange_app_replicas": 9, "postgres_pgbouncer_enabled": True}, ""),
         ({"exchange_app_replicas": 9, "platform_database_mode": "external"}, ""),
-        ({"exchange_app_replicas": 9, "postgres_memory_limit": "4Gi"}, ""),
-        ({"exchange_app_replicas": 9, "postgres_parameters": {"max_connections": 90}}, ""),
+        # 190 for others: 23 pods.
+        ({"exchange_app_replicas": 15, "postgres_memory_limit": "4Gi"}, ""),
+        ({"exchange_app_replicas": 16, "postgres_memory_limit": "4Gi"}, "there are up to 24, those that are going"),
+        ({"exchange_app_replicas": 5, "postgres_parameters": {"max_connections": 90}}, ""),
         ({"exchange_app_connections_per_pod": 100}, "exchange_app_replicas is 2: expected at most 0"),
-        ({"exchange_app_replicas": 2, "postgres_memory_limit": "512Mi"}, ""),
-        ({"exchange_app_replicas": 3, "postgres_memory_limit": "512Mi"}, "expected at most 2: the database has 34 "),
+        ({"exchange_app_replicas": 1, "postgres_memory_limit": "512Mi"}, ""),
+        ({"exchange_app_replicas": 2, "postgres_memory_limit": "512Mi"}, "expected at most 1: the database has 34 "),
         # Too little for any database, which roles/postgres says.
         ({"exchange_app_replicas": 9, "postgres_memory_limit": "1Mi"}, ""),
     ],
