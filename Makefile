@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CLUSTER := PYTHONPATH=tests $(BIN)/python -m cluster
+KIND := PYTHONPATH=tests $(BIN)/python -m cluster
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -20,22 +20,22 @@ $(VENV)/.complete: requirements/test.lock
 	@touch $@
 
 doctor: venv ## Say what this machine lacks, and install it where that is allowed
-	@$(CLUSTER) doctor
+	@$(KIND) doctor
 
 images: venv ## List every image: upstream, built here, or not to be had
-	@$(CLUSTER) images
+	@$(KIND) images
 
 cluster-up: doctor ## Make the demo's kind cluster
-	@$(CLUSTER) up demo
+	@$(KIND) up demo
 
 cluster-down: venv ## Remove it
-	@$(CLUSTER) down demo
+	@$(KIND) down demo
 
 cluster-up-test: doctor
-	@$(CLUSTER) up test
+	@$(KIND) up test
 
 cluster-down-test: venv
-	@$(CLUSTER) down test
+	@$(KIND) down test
 
 demo: cluster-up ## A kind cluster with the whole platform; ends with a URL
 	@ansible-playbook site.yml -i inventories/kind
@@ -68,8 +68,8 @@ coverage: venv doctor ## The application's tests, with line coverage of ledger a
 	@pytest -q -n 2 --dist worksteal app --cov --cov-config=app/coverage.ini
 
 molecule: venv doctor ## The roles on a kind cluster of their own, which is removed at the end
-	@$(CLUSTER) down test  # what an interrupted run left: the first scenario wants an empty cluster
-	@$(CLUSTER) up test  # molecule would make it too, but hide the progress of a cold start
+	@$(KIND) down test  # what an interrupted run left: the first scenario wants an empty cluster
+	@$(KIND) up test  # molecule would make it too, but hide the progress of a cold start
 	@molecule test --all --destroy=always
 
 test: ## What gates a merge: lint, unit tests, Molecule on kind
@@ -103,5 +103,5 @@ prove: venv ## The long campaign: resumable, hours; raw results in build/prove
 	@$(BIN)/python tests/prove/run.py
 
 clean: ## Remove what demo and test started; CACHES=1 the caches too
-	@if test -x $(BIN)/python; then $(CLUSTER) down test; $(CLUSTER) down demo; \
-	  if test -n "$(CACHES)"; then $(CLUSTER) clean && rm -rf $(VENV) .ansible; fi; fi
+	@if test -x $(BIN)/python; then $(KIND) down test; $(KIND) down demo; \
+	  if test -n "$(CACHES)"; then $(KIND) clean && rm -rf $(VENV) .ansible; fi; fi
