@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from prove.pipeline import TRIALS, Trial, last_lines, now_differs, problems
+from cluster.shell import Failure
+from prove.pipeline import TRIALS, Trial, chosen, last_lines, now_differs, problems
 
 GOOD = Trial("good", lambda: None)
 BAD = Trial("bad", lambda: None, "no room")
@@ -28,6 +29,24 @@ def test_a_trial_is_judged(  # noqa: PLR0913, PLR0917  # a row of the table
     trial: Trial, code: int, lines: list[str], after: str, wanted: str, count: int
 ) -> None:
     assert len(problems(trial, code, lines, after, wanted)) == count
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("", [trial.name for trial in TRIALS]),
+        ("good again, good", ["good", "good again"]),
+        ("good,good again,smoke test fails", ["good", "smoke test fails", "good again"]),
+    ],
+)
+def test_versions_can_be_chosen(names: str, expected: list[str]) -> None:
+    assert [trial.name for trial in chosen(names)] == expected
+
+
+@pytest.mark.parametrize("names", ["good", "smoke test fails", "best,good,good again"])
+def test_without_two_good_ones_nothing_is_tried(names: str) -> None:
+    with pytest.raises(Failure, match="expected some of good, readiness fails, "):
+        chosen(names)
 
 
 def test_the_last_lines_are_those_that_say_something() -> None:
