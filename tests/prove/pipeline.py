@@ -154,7 +154,7 @@ def chosen(names: str) -> list[Trial]:
     wanted = [name.strip() for name in names.split(",") if name.strip()] or [trial.name for trial in TRIALS]
     unknown = set(wanted) - {trial.name for trial in TRIALS}
     found = [trial for trial in TRIALS if trial.name in wanted]
-    if unknown or sum(not trial.reason for trial in found) < 2:  # noqa: PLR2004
+    if unknown or sum(not trial.reason for trial in found) < 2:
         known = ", ".join(trial.name for trial in TRIALS)
         raise Failure(f"VERSIONS is {names!r}: expected some of {known}; two good ones among them")
     return found
