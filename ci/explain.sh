@@ -29,6 +29,12 @@ explain() {
   echo "--- $1${reason:+: $reason}"
 }
 
+# The last line of a log that says something. Indented ones are details, or progress that was cut off: Django's "  Applying
+# shop.0002_x..." has no end when the migration fails, and so reaches the log after the error.
+last_words() {
+  awk '/[^ ]/ { any = $0 } /^[^ ]/ { word = $0 } END { print word == "" ? any : word }'
+}
+
 # The shortest answer to why a pod doesn't serve: what the container that ended with an error said last, or why one waits,
 # or the last warning.
 reason_of() {
@@ -36,7 +42,7 @@ reason_of() {
   for state in initContainerStatuses containerStatuses; do
     failed=$(kubectl get pod "$1" --output=jsonpath="{range .status.$state[*]}{.name}{' '}{.state.terminated.exitCode}{.lastState.terminated.exitCode}{'\n'}{end}" |
       awk '$2 > 0 { print $1; exit }')
-    [ -z "$failed" ] || said=$(kubectl logs "$1" --container "$failed" --tail=5 2>/dev/null | grep '[^ ]' | tail -n 1)
+    [ -z "$failed" ] || said=$(kubectl logs "$1" --container "$failed" --tail=5 2>/dev/null | last_words)
     [ -n "$said" ] || said=$(kubectl get pod "$1" --output=jsonpath="{range .status.$state[*]}{.state.waiting.reason}{' '}{.state.waiting.message}{'\n'}{end}" |
       grep -v '^PodInitializing' | grep -m 1 '[^ ]')
     [ -z "$said" ] || break

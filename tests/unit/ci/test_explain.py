@@ -78,6 +78,16 @@ CASES: dict[str, tuple[list[Object], dict[tuple[str, str], str], str]] = {
         {("exchange-migrate-new", "migrate"): TRACEBACK},
         "exchange-migrate-new: RuntimeError: on purpose",
     ),
+    "a migration whose progress is cut off, and has no end of line": (
+        [pod("exchange-migrate-new", phase="Failed", init_migrate=FAILED, **{"create-admin": INITIALIZING})],
+        {("exchange-migrate-new", "migrate"): f"{TRACEBACK}  Applying shop.0002_x..."},
+        "exchange-migrate-new: RuntimeError: on purpose",
+    ),
+    "a log of indented lines alone": (
+        [pod("exchange-web-new", web=CRASHING)],
+        {("exchange-web-new", "web"): "  no\n  room\n"},
+        "exchange-web-new:   room",
+    ),
     "a second step that fails": (
         [pod("exchange-migrate-new", phase="Failed", init_migrate=DONE, **{"create-admin": FAILED})],
         {
