@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 from contextlib import contextmanager
@@ -26,24 +26,31 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def step(what: str, usual_seconds: float = 0) -> Iterator[None]:
-    """Announce a step; every 30 s say that it is still running, at the end how long it took."""
-    usual = f" (usually {usual_seconds / 60:.0f} min)" if usual_seconds >= 60 else ""
-    say(f"==> {what}{usual}")
-    begun = time.monotonic()
+def repeated(do: Callable[[], None], every_seconds: float) -> Iterator[None]:
+    """Do something after each pause of so many seconds, while the block runs; its end waits for the last time."""
     done = threading.Event()
 
-    def tick() -> None:
-        while not done.wait(30):
-            say(f"    ... {what}: {time.monotonic() - begun:.0f} s")
+    def loop() -> None:
+        while not done.wait(every_seconds):
+            do()
 
-    thread = threading.Thread(target=tick, daemon=True)
+    thread = threading.Thread(target=loop, daemon=True)
     thread.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
+
+
+@contextmanager
+def step(what: str, usual_seconds: float = 0) -> Iterator[None]:
+    """Announce a step; every 30 s say that it is still running, at the end how long it took."""
+    usual = f" (usually {usual_seconds / 60:.0f} min)" if usual_seconds >= 60 else ""
+    say(f"==> {what}{usual}")
+    begun = time.monotonic()
+    with repeated(lambda: say(f"    ... {what}: {time.monotonic() - begun:.0f} s"), 30):
+        yield
     say(f"    {what}: done in {time.monotonic() - begun:.0f} s")
 
 

@@ -27,11 +27,10 @@ sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "tests" / "bench"), str(Pa
 
 from cluster import docker, kind
 from cluster.kind import kubectl
-from cluster.shell import Failure, fail, run, say, step
+from cluster.shell import Failure, fail, repeated, run, say, step
 from load import exchange
 from load.report import figures
 from load.steady import read
-from meanwhile import repeated
 from under_load import CLUSTER, INVENTORY, settled
 
 RESULTS = PROJECT / "build" / "prove" / "autoscaling.json"

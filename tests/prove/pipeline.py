@@ -38,8 +38,7 @@ from cluster import docker, images, kind, registry
 from cluster.kind import kubectl
 from cluster.npm import gitlab_ci_local
 from cluster.paths import tools
-from cluster.shell import Failure, fail, run, say, step
-from meanwhile import repeated
+from cluster.shell import Failure, fail, repeated, run, say, step
 from with_backups import CLUSTER, playbook
 
 RESULTS = PROJECT / "build" / "prove" / "pipeline.json"

@@ -28,12 +28,11 @@ sys.path[:0] = [str(PROJECT / "tests"), str(PROJECT / "tests" / "bench"), str(Pa
 import yaml
 from cluster import docker, images, kind
 from cluster.kind import kubectl
-from cluster.shell import Failure, fail, run, say, step
+from cluster.shell import Failure, fail, repeated, run, say, step
 from exchange_load import trading
 from load import exchange
 from load.report import Span, by_stream, doubts, failures, figures, within
 from load.steady import Result, read
-from meanwhile import repeated
 from under_load import CLUSTER, settled, tally
 
 RESULTS = PROJECT / "build" / "prove" / "upgrade.json"
